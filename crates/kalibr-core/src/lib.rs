@@ -1,0 +1,23 @@
+//! What Kalibr learns, and how: pure functions and the integers they rest on.
+//!
+//! Nothing here does I/O, reads a clock or draws a random number: time and randomness come in as arguments, so that a
+//! run can be replayed to the last bit. Data goes one way:
+//!
+//! ```text
+//! signals ─► Register (per attempt) ─► Pattern ─► Counters ─► Beta posterior ─► PolicyTable ─► draw + propensity
+//! ```
+//!
+//! Everything left of the posterior is an integer and exactly reversible; everything right of it is recomputed from
+//! the integers and never carried over.
+
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
+pub mod best;
+pub mod counters;
+pub mod evidence;
+pub mod ids;
+pub mod outcome;
+pub mod path;
+pub mod policy;
+pub mod posterior;
+pub mod trace;
