@@ -1,0 +1,10 @@
+//! Understanding users: what a follow-up message or an action says of the answer before it.
+//!
+//! Pure functions from text and numbers to evidence. Nothing here does I/O, reads a clock, or keeps a text that it was
+//! given; errors never repeat one.
+//!
+//! * [`turn`] reads the user's next message: acceptance, rejection, or mere continuation.
+//! * [`vocabulary`] names the signals that come in by name, and grades an edit.
+
+pub mod turn;
+pub mod vocabulary;
