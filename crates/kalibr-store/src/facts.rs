@@ -1,0 +1,159 @@
+//! What can be written to a ledger.
+
+use kalibr_core::counters::Epoch;
+use kalibr_core::evidence::Signal;
+use kalibr_core::ids::{Bucket, KeyedHash, PathId, Pipeline, SignalId, Timestamp, TraceId};
+use kalibr_core::outcome::{FailureCategory, Reply};
+use serde::{Deserialize, Serialize};
+
+/// A goal's number within its ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GoalId(pub i64);
+
+/// How a decision came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum DecisionKind {
+    /// Drawn from the policy table.
+    Routed = 0,
+    /// The caller named the path: propensity 1, left out of replay.
+    Forced = 1,
+    /// A call that Kalibr did not route and was told of: no propensity, left out of replay.
+    Observed = 2,
+}
+
+/// One path that was looked at in a decision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Considered {
+    /// The path.
+    pub path: PathId,
+    /// The exact probability with which it could have been chosen; 0 if it was not eligible.
+    pub propensity: f64,
+    /// Expected success at that moment, in 0..=1.
+    pub expected: f64,
+    /// Graded attempts that the expectation rests on.
+    pub graded: i64,
+    /// Why the path was not eligible.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_eligible: Option<String>,
+}
+
+/// A choice of a path.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecisionFact {
+    /// Names the decision.
+    pub trace: TraceId,
+    /// The goal it was made for.
+    pub goal: GoalId,
+    /// Isolates learning within the goal.
+    pub pipeline: Option<Pipeline>,
+    /// The class of the request.
+    pub bucket: Bucket,
+    /// The stretch of the goal's decisions that it counts in.
+    pub epoch: Epoch,
+    /// How it came to be.
+    pub kind: DecisionKind,
+    /// The path chosen.
+    pub path: PathId,
+    /// The exact probability of this very draw.
+    pub propensity: f64,
+    /// The version of the policy table that it was drawn from.
+    pub table_version: u64,
+    /// All paths of the goal at that moment.
+    pub considered: Vec<Considered>,
+    /// Of an observed run: the model that was called.
+    pub model: Option<String>,
+    /// The session it belongs to.
+    pub session: Option<KeyedHash>,
+    /// The user it was made for.
+    pub user: Option<KeyedHash>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What came of one call made under a decision. The first that is known of an attempt stays.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttemptFact {
+    /// The decision.
+    pub trace: TraceId,
+    /// 0 for the path drawn, 1 for the first fallback, and so on.
+    pub index: u16,
+    /// The path called.
+    pub path: PathId,
+    /// What came of it.
+    pub reply: Reply,
+    /// Why it failed.
+    pub category: Option<FailureCategory>,
+    /// The provider's HTTP status.
+    pub status: Option<u16>,
+    /// Tokens read by the model.
+    pub prompt_tokens: Option<u32>,
+    /// Tokens written by the model.
+    pub completion_tokens: Option<u32>,
+    /// Milliseconds from the call to the end of the answer.
+    pub latency_ms: Option<u32>,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
+/// What a signal speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// A decision.
+    Trace(TraceId),
+    /// The latest run of a session at or before the signal's event time.
+    Session(KeyedHash),
+}
+
+/// A signal as it came in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SignalFact {
+    /// What it says.
+    pub signal: Signal,
+    /// What it speaks of.
+    pub about: About,
+    /// When it came in.
+    pub received_at: Timestamp,
+}
+
+/// A session's run: from this moment on, what the session's user does is about this trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnchorFact {
+    /// The session.
+    pub session: KeyedHash,
+    /// The decision.
+    pub trace: TraceId,
+    /// Another id by which the caller knows the run.
+    pub alias: Option<KeyedHash>,
+    /// When the run was, by whoever reports it. What the ledger knows of the decision itself counts more.
+    pub at: Timestamp,
+}
+
+/// Anything that can be appended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fact {
+    /// A choice of a path.
+    Decision(Box<DecisionFact>),
+    /// What came of a call.
+    Attempt(AttemptFact),
+    /// What a user did, or a check found.
+    Signal(SignalFact),
+    /// A signal was withdrawn; it may arrive later, and then counts nothing.
+    Withdrawal(SignalId, Timestamp),
+    /// A session's run.
+    Anchor(AnchorFact),
+}
+
+/// What became of a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Receipt {
+    /// It was there already, and changed nothing.
+    pub duplicate: bool,
+    /// Another signal has this id, and says something else: this one was not taken.
+    pub conflict: bool,
+    /// It speaks of a decision that the ledger holds.
+    pub joined: bool,
+    /// The decision that it speaks of, as far as known.
+    pub trace: Option<TraceId>,
+}

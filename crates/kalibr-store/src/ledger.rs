@@ -1,0 +1,202 @@
+//! The one interface that every store answers.
+
+use kalibr_core::counters::{Cell, Count};
+use kalibr_core::evidence::Signal;
+use kalibr_core::ids::{Bucket, Goal, KeyedHash, PathId, Pipeline, Timestamp, TraceId};
+use kalibr_core::path::PathSpec;
+
+use crate::error::StoreError;
+use crate::facts::{AttemptFact, DecisionFact, Fact, GoalId, Receipt};
+
+/// What learning is kept apart by, within a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Scope {
+    /// The goal.
+    pub goal: GoalId,
+    /// The pipeline, if the caller isolates learning by one.
+    pub pipeline: Option<Pipeline>,
+    /// The class of the request.
+    pub bucket: Bucket,
+}
+
+/// A path of a goal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PathRecord {
+    /// Its identity.
+    pub id: PathId,
+    /// Model, tools and params.
+    pub spec: PathSpec,
+    /// Whether it may be chosen. A path that was taken off a goal is kept, with its history.
+    pub enabled: bool,
+}
+
+/// A goal with its paths.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GoalRecord {
+    /// Its number.
+    pub id: GoalId,
+    /// Its name.
+    pub name: Goal,
+    /// Its settings, as JSON that the engine reads.
+    pub settings: String,
+    /// Whether it routes. A deleted goal keeps its history.
+    pub active: bool,
+    /// All paths it ever had, in order.
+    pub paths: Vec<PathRecord>,
+}
+
+/// How a list of paths changes a goal's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathUpdate {
+    /// The goal has exactly these paths afterwards; others are disabled.
+    Replace,
+    /// These are added to, or enabled among, those that it has.
+    Add,
+}
+
+/// One counter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CounterRow {
+    /// Whose counter.
+    pub scope: Scope,
+    /// Which cell.
+    pub cell: Cell,
+    /// How many; for a change, how many more or fewer.
+    pub count: Count,
+}
+
+/// Something that others learn of by tailing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// A counter moved.
+    Count(CounterRow),
+    /// A goal or its paths changed.
+    Goal(GoalId),
+}
+
+/// The whole learned state at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// The last change that is contained.
+    pub seq: i64,
+    /// All goals, deleted ones too.
+    pub goals: Vec<GoalRecord>,
+    /// All counters.
+    pub counters: Vec<CounterRow>,
+}
+
+/// What happened since a change.
+#[derive(Debug, Clone)]
+pub enum Changes {
+    /// These, in order, with the number of the last.
+    Rows(i64, Vec<Change>),
+    /// Too much: older changes were dropped. Take a new snapshot.
+    Dropped,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    /// One receipt for each fact, in order.
+    pub receipts: Vec<Receipt>,
+    /// The last change, once the batch was in.
+    pub seq: i64,
+}
+
+/// A signal as the ledger holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SignalRecord {
+    /// What came.
+    pub signal: Signal,
+    /// Whether it came for the session and not for the trace.
+    pub by_session: bool,
+    /// When it came in.
+    pub received_at: Timestamp,
+    /// Whether it was withdrawn, and counts nothing.
+    pub withdrawn: bool,
+}
+
+/// Everything the ledger holds of a decision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecisionRecord {
+    /// The decision.
+    pub decision: DecisionFact,
+    /// Its goal's name.
+    pub goal: Goal,
+    /// Its attempts, by index; `at` is when the decision was made while nothing more is known of one.
+    pub attempts: Vec<AttemptFact>,
+    /// Its signals, by the time they came in.
+    pub signals: Vec<SignalRecord>,
+    /// All counters of its goal, pipeline and bucket, read in the same moment.
+    pub counters: Vec<(Cell, Count)>,
+}
+
+/// A durable ledger. Calls block; none is made on a request's path.
+pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
+    /// Appends a batch in one synced transaction: all of it is durable when this returns, or none of it happened.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it may be tried again; nothing was written then.
+    fn commit(&self, batch: &[Fact]) -> Result<Committed, StoreError>;
+
+    /// Creates a goal or changes it; without `settings` it keeps those that it has. Writes nothing when nothing changes. Returns it, and the last change by then.
+    ///
+    /// # Errors
+    /// As [`Ledger::commit`].
+    fn put_goal(
+        &self,
+        name: &Goal,
+        settings: Option<&str>,
+        paths: &[PathSpec],
+        update: PathUpdate,
+        now: Timestamp,
+    ) -> Result<(GoalRecord, i64), StoreError>;
+
+    /// Stops a goal from routing and takes its paths off it; its history stays. Returns the change, or `None` when there was no such goal.
+    ///
+    /// # Errors
+    /// As [`Ledger::commit`].
+    fn remove_goal(&self, name: &Goal, now: Timestamp) -> Result<Option<i64>, StoreError>;
+
+    /// Reads one goal.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it may be tried again.
+    fn goal(&self, id: GoalId) -> Result<Option<GoalRecord>, StoreError>;
+
+    /// Reads all learned state.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it may be tried again.
+    fn snapshot(&self) -> Result<Snapshot, StoreError>;
+
+    /// Reads what happened after change number `since`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it may be tried again.
+    fn changes(&self, since: i64) -> Result<Changes, StoreError>;
+
+    /// Reads everything known of a decision.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it may be tried again.
+    fn decision(&self, trace: TraceId) -> Result<Option<DecisionRecord>, StoreError>;
+
+    /// The latest decision that was anchored under this alias, or else by this session.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it may be tried again.
+    fn anchored(&self, alias: KeyedHash, session: KeyedHash) -> Result<Option<TraceId>, StoreError>;
+
+    /// Drops what has outlived its use: signals and withdrawals that joined nothing within 7 days, and old changes.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it may be tried again.
+    fn maintain(&self, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Closes all connections and keeps everyone out until [`Ledger::resume`]: for the moment of a `fork`.
+    fn suspend(&self);
+
+    /// Lets everyone in again.
+    fn resume(&self);
+}

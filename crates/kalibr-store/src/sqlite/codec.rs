@@ -1,0 +1,82 @@
+//! How the core's types stand in SQLite's columns.
+
+use kalibr_core::counters::{Cell, Count, Epoch};
+use kalibr_core::evidence::{Pattern, Signal, Source, Strength, Value};
+use kalibr_core::ids::{Bucket, KeyedHash, PathId, Pipeline, SignalId, Timestamp, TraceId};
+use kalibr_core::outcome::Reply;
+use rusqlite::Row;
+
+use super::Problem;
+use crate::facts::{DecisionKind, GoalId};
+use crate::ledger::{CounterRow, Scope};
+
+/// A column that does not hold what this program writes there.
+pub(super) fn damaged(what: &'static str) -> Problem {
+    Problem::Damaged(what)
+}
+
+pub(super) fn pipeline_text(pipeline: Option<&Pipeline>) -> &str {
+    pipeline.map_or("", Pipeline::as_str)
+}
+
+pub(super) fn pipeline(text: &str) -> Result<Option<Pipeline>, Problem> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Pipeline::new(text).map(Some).map_err(|_| damaged("a pipeline's id is malformed"))
+}
+
+pub(super) fn bucket(text: &str) -> Result<Bucket, Problem> {
+    Bucket::new(text).map_err(|_| damaged("a bucket's name is malformed"))
+}
+
+pub(super) fn kind(code: u8) -> Result<DecisionKind, Problem> {
+    [DecisionKind::Routed, DecisionKind::Forced, DecisionKind::Observed]
+        .into_iter()
+        .find(|kind| *kind as u8 == code)
+        .ok_or(damaged("a decision's kind is unknown"))
+}
+
+pub(super) fn reply(code: u8) -> Result<Reply, Problem> {
+    Reply::from_code(code).ok_or(damaged("an attempt's reply is unknown"))
+}
+
+pub(super) fn trace(bytes: [u8; 16]) -> TraceId {
+    TraceId::from_bytes(bytes)
+}
+
+pub(super) fn hash(bytes: Option<[u8; 16]>) -> Option<KeyedHash> {
+    bytes.map(KeyedHash::from_bytes)
+}
+
+/// Reads a counter whose columns start at `at`: goal, pipeline, bucket, epoch, path, pattern, n, score.
+pub(super) fn counter(row: &Row<'_>, at: usize) -> Result<CounterRow, Problem> {
+    Ok(CounterRow {
+        scope: Scope {
+            goal: GoalId(row.get(at)?),
+            pipeline: pipeline(row.get_ref(at + 1)?.as_str().map_err(|_| damaged("a pipeline is no text"))?)?,
+            bucket: bucket(row.get_ref(at + 2)?.as_str().map_err(|_| damaged("a bucket is no text"))?)?,
+        },
+        cell: Cell {
+            epoch: Epoch(row.get(at + 3)?),
+            path: PathId::from_bytes(row.get(at + 4)?),
+            pattern: Pattern::from_bits(row.get(at + 5)?),
+        },
+        count: Count { n: row.get(at + 6)?, score: row.get(at + 7)? },
+    })
+}
+
+/// Reads a signal whose columns start at 0: id, source, value, strength, confidence, event_at, attempt.
+pub(super) fn signal(row: &Row<'_>) -> Result<Signal, Problem> {
+    let id: String = row.get(0)?;
+    let source = Source::from_code(row.get(1)?).ok_or(damaged("a signal's source is unknown"))?;
+    Ok(Signal {
+        id: SignalId::new(&id).map_err(|_| damaged("a signal's id is malformed"))?,
+        source,
+        value: Value::from_code(source, row.get(2)?).ok_or(damaged("a signal's value is unknown"))?,
+        strength: Strength::from_units(row.get(3)?),
+        confidence: Strength::from_units(row.get(4)?),
+        at: Timestamp(row.get(5)?),
+        attempt: row.get(6)?,
+    })
+}

@@ -1,0 +1,208 @@
+//! Reading the ledger.
+
+use kalibr_core::counters::{Cell, Count, Epoch};
+use kalibr_core::ids::{Goal, KeyedHash, PathId, Timestamp, TraceId};
+use kalibr_core::outcome::FailureCategory;
+use rusqlite::{Connection, OptionalExtension};
+
+use super::{Problem, codec};
+use crate::facts::{AttemptFact, DecisionFact, GoalId};
+use crate::ledger::{Change, Changes, DecisionRecord, GoalRecord, PathRecord, SignalRecord, Snapshot};
+
+/// Most changes that one look at the tail takes; the rest comes with the next.
+const CHANGES_PER_LOOK: i64 = 20_000;
+
+pub(super) fn last_change(connection: &Connection) -> Result<i64, Problem> {
+    // Not max(seq): that would go back when old changes are dropped.
+    Ok(connection
+        .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'changes'")?
+        .query_row([], |row| row.get(0))
+        .optional()?
+        .unwrap_or(0))
+}
+
+pub(super) fn goal(connection: &Connection, id: GoalId) -> Result<Option<GoalRecord>, Problem> {
+    let head = connection
+        .prepare_cached("SELECT name, settings, active FROM goals WHERE id = ?1")?
+        .query_row([id.0], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let Some((name, settings, active)) = head else {
+        return Ok(None);
+    };
+    let name = Goal::new(&name).map_err(|_| codec::damaged("a goal's name is malformed"))?;
+    let mut statement = connection.prepare_cached(
+        "SELECT id, spec, enabled FROM paths WHERE goal = ?1 ORDER BY enabled DESC, position, id",
+    )?;
+    let mut rows = statement.query([id.0])?;
+    let mut paths = Vec::new();
+    while let Some(row) = rows.next()? {
+        let spec: String = row.get(1)?;
+        paths.push(PathRecord {
+            id: PathId::from_bytes(row.get(0)?),
+            spec: serde_json::from_str(&spec).map_err(|_| codec::damaged("a path is malformed"))?,
+            enabled: row.get(2)?,
+        });
+    }
+    Ok(Some(GoalRecord { id, name, settings, active, paths }))
+}
+
+pub(super) fn snapshot(connection: &Connection, tenant: &str) -> Result<Snapshot, Problem> {
+    let seq = last_change(connection)?;
+    let ids: Vec<i64> = connection
+        .prepare_cached("SELECT id FROM goals WHERE tenant = ?1 ORDER BY id")?
+        .query_map([tenant], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    let mut goals = Vec::with_capacity(ids.len());
+    for id in ids {
+        goals.extend(goal(connection, GoalId(id))?);
+    }
+    let mut statement = connection
+        .prepare_cached("SELECT goal, pipeline, bucket, epoch, path, pattern, n, score FROM counters")?;
+    let mut rows = statement.query([])?;
+    let mut counters = Vec::new();
+    while let Some(row) = rows.next()? {
+        counters.push(codec::counter(row, 0)?);
+    }
+    Ok(Snapshot { seq, goals, counters })
+}
+
+pub(super) fn changes(connection: &Connection, since: i64) -> Result<Changes, Problem> {
+    let last = last_change(connection)?;
+    if last < since {
+        // The file was replaced by an older one while we ran.
+        return Ok(Changes::Dropped);
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, goal, pipeline, bucket, epoch, path, pattern, n, score FROM changes WHERE seq > ?1
+         ORDER BY seq LIMIT ?2",
+    )?;
+    let mut rows = statement.query([since, CHANGES_PER_LOOK])?;
+    let (mut seq, mut changes) = (since, Vec::new());
+    while let Some(row) = rows.next()? {
+        let at: i64 = row.get(0)?;
+        if seq == since && at > since + 1 {
+            return Ok(Changes::Dropped);
+        }
+        seq = at;
+        changes.push(match row.get_ref(5)? {
+            rusqlite::types::ValueRef::Null => Change::Goal(GoalId(row.get(1)?)),
+            _ => Change::Count(codec::counter(row, 1)?),
+        });
+    }
+    if changes.is_empty() && last > since {
+        return Ok(Changes::Dropped);
+    }
+    Ok(Changes::Rows(seq, changes))
+}
+
+pub(super) fn decision(connection: &Connection, trace: TraceId) -> Result<Option<DecisionRecord>, Problem> {
+    let mut statement = connection.prepare_cached(
+        "SELECT d.goal, g.name, d.pipeline, d.bucket, d.epoch, d.kind, d.path, d.propensity, d.table_version,
+         d.considered, d.session, d.user, d.decided_at, d.model
+         FROM decisions AS d JOIN goals AS g ON g.id = d.goal WHERE d.trace = ?1",
+    )?;
+    let mut rows = statement.query([trace.as_bytes()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let name: String = row.get(1)?;
+    let (pipeline, bucket, considered): (String, String, String) = (row.get(2)?, row.get(3)?, row.get(9)?);
+    let decision = DecisionFact {
+        trace,
+        goal: GoalId(row.get(0)?),
+        pipeline: codec::pipeline(&pipeline)?,
+        bucket: codec::bucket(&bucket)?,
+        epoch: Epoch(row.get(4)?),
+        kind: codec::kind(row.get(5)?)?,
+        path: PathId::from_bytes(row.get(6)?),
+        propensity: row.get(7)?,
+        table_version: row.get::<_, i64>(8)? as u64,
+        considered: serde_json::from_str(&considered)
+            .map_err(|_| codec::damaged("a decision's paths are malformed"))?,
+        session: codec::hash(row.get(10)?),
+        user: codec::hash(row.get(11)?),
+        at: Timestamp(row.get(12)?),
+        model: row.get(13)?,
+    };
+    Ok(Some(DecisionRecord {
+        goal: Goal::new(&name).map_err(|_| codec::damaged("a goal's name is malformed"))?,
+        attempts: attempts(connection, trace)?,
+        signals: signals(connection, trace)?,
+        counters: counters(connection, &decision)?,
+        decision,
+    }))
+}
+
+fn attempts(connection: &Connection, trace: TraceId) -> Result<Vec<AttemptFact>, Problem> {
+    let mut statement = connection.prepare_cached(
+        "SELECT idx, path, reply, category, status, prompt_tokens, completion_tokens, latency_ms, at
+         FROM attempts WHERE trace = ?1 ORDER BY idx",
+    )?;
+    let mut rows = statement.query([trace.as_bytes()])?;
+    let mut attempts = Vec::new();
+    while let Some(row) = rows.next()? {
+        attempts.push(AttemptFact {
+            trace,
+            index: row.get(0)?,
+            path: PathId::from_bytes(row.get(1)?),
+            reply: codec::reply(row.get(2)?)?,
+            category: row.get::<_, Option<String>>(3)?.as_deref().and_then(FailureCategory::from_name),
+            status: row.get(4)?,
+            prompt_tokens: row.get(5)?,
+            completion_tokens: row.get(6)?,
+            latency_ms: row.get(7)?,
+            at: Timestamp(row.get(8)?),
+        });
+    }
+    Ok(attempts)
+}
+
+fn counters(connection: &Connection, decision: &DecisionFact) -> Result<Vec<(Cell, Count)>, Problem> {
+    let mut statement = connection.prepare_cached(
+        "SELECT goal, pipeline, bucket, epoch, path, pattern, n, score FROM counters
+         WHERE goal = ?1 AND pipeline = ?2 AND bucket = ?3 ORDER BY epoch DESC",
+    )?;
+    let pipeline = codec::pipeline_text(decision.pipeline.as_ref());
+    let mut rows = statement.query(rusqlite::params![decision.goal.0, pipeline, decision.bucket.as_str()])?;
+    let mut counters = Vec::new();
+    while let Some(row) = rows.next()? {
+        let row = codec::counter(row, 0)?;
+        counters.push((row.cell, row.count));
+    }
+    Ok(counters)
+}
+
+fn signals(connection: &Connection, trace: TraceId) -> Result<Vec<SignalRecord>, Problem> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, source, value, strength, confidence, event_at, attempt, session IS NOT NULL, received_at,
+         EXISTS (SELECT 1 FROM withdrawals AS w WHERE w.id = s.id)
+         FROM signals AS s WHERE trace = ?1 ORDER BY received_at, id",
+    )?;
+    let mut rows = statement.query([trace.as_bytes()])?;
+    let mut signals = Vec::new();
+    while let Some(row) = rows.next()? {
+        signals.push(SignalRecord {
+            signal: codec::signal(row)?,
+            by_session: row.get(7)?,
+            received_at: Timestamp(row.get(8)?),
+            withdrawn: row.get(9)?,
+        });
+    }
+    Ok(signals)
+}
+
+pub(super) fn anchored(
+    connection: &Connection,
+    alias: KeyedHash,
+    session: KeyedHash,
+) -> Result<Option<TraceId>, Problem> {
+    let by_alias = connection
+        .prepare_cached("SELECT trace FROM aliases WHERE alias = ?1")?
+        .query_row([alias.as_bytes()], |row| row.get(0).map(codec::trace))
+        .optional()?;
+    if by_alias.is_some() {
+        return Ok(by_alias);
+    }
+    Ok(connection
+        .prepare_cached("SELECT trace FROM anchors WHERE session = ?1 ORDER BY at DESC, trace DESC LIMIT 1")?
+        .query_row([session.as_bytes()], |row| row.get(0).map(codec::trace))
+        .optional()?)
+}

@@ -1,0 +1,311 @@
+//! Appending facts. Each says first which decisions it touches: see [`Batch`].
+
+use kalibr_core::ids::{KeyedHash, SignalId, Timestamp, TraceId};
+use kalibr_core::outcome::{FailureCategory, Reply};
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::batch::Batch;
+use super::{CHANGES_KEPT, Problem, UNJOINED_MICROS, codec, read};
+use crate::facts::{About, AnchorFact, AttemptFact, DecisionFact, DecisionKind, Fact, Receipt, SignalFact};
+use crate::ledger::Committed;
+
+pub(super) fn commit(transaction: &Transaction<'_>, facts: &[Fact]) -> Result<Committed, Problem> {
+    let mut batch = Batch::new(transaction);
+    let mut receipts = Vec::with_capacity(facts.len());
+    for fact in facts {
+        receipts.push(match fact {
+            Fact::Decision(decision) => append_decision(&mut batch, decision)?,
+            Fact::Attempt(attempt) => append_attempt(&mut batch, attempt)?,
+            Fact::Signal(signal) => append_signal(&mut batch, signal)?,
+            Fact::Withdrawal(id, at) => append_withdrawal(&mut batch, id, *at)?,
+            Fact::Anchor(anchor) => append_anchor(&mut batch, anchor)?,
+        });
+    }
+    batch.finish()?;
+    Ok(Committed { receipts, seq: read::last_change(transaction)? })
+}
+
+fn append_decision(batch: &mut Batch<'_>, decision: &DecisionFact) -> Result<Receipt, Problem> {
+    let known: Option<u8> = batch
+        .transaction
+        .prepare_cached("SELECT kind FROM decisions WHERE trace = ?1")?
+        .query_row([decision.trace.as_bytes()], |row| row.get(0))
+        .optional()?;
+    // What a router decided says more than what someone observed of the same run, and may arrive after it.
+    let duplicate = known
+        .is_some_and(|kind| kind != DecisionKind::Observed as u8 || decision.kind == DecisionKind::Observed);
+    if !duplicate {
+        batch.touch(decision.trace)?;
+        insert_decision(batch.transaction, decision)?;
+        batch
+            .transaction
+            .prepare_cached("UPDATE signals SET pending = 0 WHERE trace = ?1 AND pending = 1")?
+            .execute([decision.trace.as_bytes()])?;
+        // The decision knows best when its run was: sessions that were anchored to it before go by that now.
+        let sessions: Vec<[u8; 16]> = batch
+            .transaction
+            .prepare_cached("SELECT session FROM anchors WHERE trace = ?1")?
+            .query_map([decision.trace.as_bytes()], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for session in sessions {
+            anchor(batch, KeyedHash::from_bytes(session), decision.trace, decision.at)?;
+        }
+    }
+    if let Some(session) = decision.session {
+        let at = decided_at(batch.transaction, decision.trace)?.unwrap_or(decision.at);
+        anchor(batch, session, decision.trace, at)?;
+    }
+    Ok(Receipt { duplicate, joined: true, trace: Some(decision.trace), ..Receipt::default() })
+}
+
+fn insert_decision(transaction: &Transaction<'_>, decision: &DecisionFact) -> Result<(), Problem> {
+    let considered = serde_json::to_string(&decision.considered)
+        .map_err(|_| codec::damaged("a decision's paths cannot be written"))?;
+    transaction
+        .prepare_cached(
+            "INSERT OR REPLACE INTO decisions (trace, goal, pipeline, bucket, epoch, kind, path, propensity,
+             table_version, considered, model, session, user, decided_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        )?
+        .execute(params![
+            decision.trace.as_bytes(),
+            decision.goal.0,
+            codec::pipeline_text(decision.pipeline.as_ref()),
+            decision.bucket.as_str(),
+            decision.epoch.0,
+            decision.kind as u8,
+            decision.path.as_bytes(),
+            decision.propensity,
+            decision.table_version as i64,
+            considered,
+            decision.model,
+            decision.session.map(|hash| *hash.as_bytes()),
+            decision.user.map(|hash| *hash.as_bytes()),
+            decision.at.0,
+        ])?;
+    // The path that was chosen is attempt 0, of which nothing is known until its outcome arrives.
+    transaction
+        .prepare_cached(
+            "INSERT INTO attempts (trace, idx, path, known, reply, at) VALUES (?1, 0, ?2, 0, ?3, ?4)
+             ON CONFLICT DO UPDATE SET path = excluded.path WHERE known = 0",
+        )?
+        .execute(params![
+            decision.trace.as_bytes(),
+            decision.path.as_bytes(),
+            Reply::Unknown as u8,
+            decision.at.0
+        ])?;
+    Ok(())
+}
+
+fn append_attempt(batch: &mut Batch<'_>, attempt: &AttemptFact) -> Result<Receipt, Problem> {
+    batch.touch(attempt.trace)?;
+    let changed = batch
+        .transaction
+        .prepare_cached(
+            "INSERT INTO attempts (trace, idx, path, known, reply, category, status, prompt_tokens,
+             completion_tokens, latency_ms, at) VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+             ON CONFLICT DO UPDATE SET path = excluded.path, known = 1, reply = excluded.reply,
+             category = excluded.category, status = excluded.status, prompt_tokens = excluded.prompt_tokens,
+             completion_tokens = excluded.completion_tokens, latency_ms = excluded.latency_ms, at = excluded.at
+             WHERE known = 0",
+        )?
+        .execute(params![
+            attempt.trace.as_bytes(),
+            attempt.index,
+            attempt.path.as_bytes(),
+            attempt.reply as u8,
+            attempt.category.map(FailureCategory::as_str),
+            attempt.status,
+            attempt.prompt_tokens,
+            attempt.completion_tokens,
+            attempt.latency_ms,
+            attempt.at.0,
+        ])?;
+    Ok(Receipt {
+        duplicate: changed == 0,
+        joined: decided_at(batch.transaction, attempt.trace)?.is_some(),
+        trace: Some(attempt.trace),
+        ..Receipt::default()
+    })
+}
+
+fn append_signal(batch: &mut Batch<'_>, fact: &SignalFact) -> Result<Receipt, Problem> {
+    let signal = &fact.signal;
+    if let Some(receipt) = known_signal(batch.transaction, fact)? {
+        return Ok(receipt);
+    }
+    let (trace, session) = match fact.about {
+        About::Trace(trace) => (Some(trace), None),
+        About::Session(session) => (run_at(batch.transaction, session, signal.at)?, Some(session)),
+    };
+    let value =
+        signal.value.code(signal.source).ok_or(codec::damaged("a value that its source cannot say"))?;
+    let mut joined = false;
+    if let Some(trace) = trace {
+        batch.touch(trace)?;
+        joined = decided_at(batch.transaction, trace)?.is_some();
+    }
+    batch
+        .transaction
+        .prepare_cached(
+            "INSERT INTO signals (id, trace, session, attempt, source, value, strength, confidence,
+             event_at, received_at, pending) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )?
+        .execute(params![
+            signal.id.as_str(),
+            trace.map(|trace| *trace.as_bytes()),
+            session.map(|session| *session.as_bytes()),
+            signal.attempt,
+            signal.source as u8,
+            value,
+            signal.strength.units(),
+            signal.confidence.units(),
+            signal.at.0,
+            fact.received_at.0,
+            !joined,
+        ])?;
+    Ok(Receipt { joined, trace, ..Receipt::default() })
+}
+
+/// What to say of a signal whose id is taken: it was sent again, or is another that took the same id. When it happened
+/// is not compared: a sender that gives no time sends another one with every try.
+fn known_signal(transaction: &Transaction<'_>, fact: &SignalFact) -> Result<Option<Receipt>, Problem> {
+    let mut statement = transaction.prepare_cached(
+        "SELECT id, source, value, strength, confidence, event_at, attempt, trace, session, pending
+         FROM signals WHERE id = ?1",
+    )?;
+    let mut rows = statement.query([fact.signal.id.as_str()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let mut stored = codec::signal(row)?;
+    stored.at = fact.signal.at;
+    let trace: Option<[u8; 16]> = row.get(7)?;
+    let session: Option<[u8; 16]> = row.get(8)?;
+    let same_run = match fact.about {
+        About::Trace(about) => session.is_none() && trace == Some(*about.as_bytes()),
+        About::Session(about) => session == Some(*about.as_bytes()),
+    };
+    let same = same_run && stored == fact.signal;
+    let pending: bool = row.get(9)?;
+    Ok(Some(Receipt {
+        duplicate: same,
+        conflict: !same,
+        joined: same && !pending,
+        trace: trace.filter(|_| same).map(codec::trace),
+    }))
+}
+
+fn append_withdrawal(batch: &mut Batch<'_>, id: &SignalId, at: Timestamp) -> Result<Receipt, Problem> {
+    let trace = batch
+        .transaction
+        .prepare_cached("SELECT trace FROM signals WHERE id = ?1")?
+        .query_row([id.as_str()], |row| row.get::<_, Option<[u8; 16]>>(0))
+        .optional()?
+        .flatten()
+        .map(codec::trace);
+    if let Some(trace) = trace {
+        batch.touch(trace)?;
+    }
+    let inserted = batch
+        .transaction
+        .prepare_cached("INSERT OR IGNORE INTO withdrawals (id, at) VALUES (?1, ?2)")?
+        .execute(params![id.as_str(), at.0])?;
+    Ok(Receipt { duplicate: inserted == 0, joined: trace.is_some(), trace, ..Receipt::default() })
+}
+
+fn append_anchor(batch: &mut Batch<'_>, fact: &AnchorFact) -> Result<Receipt, Problem> {
+    if let Some(alias) = fact.alias {
+        batch
+            .transaction
+            .prepare_cached("INSERT OR IGNORE INTO aliases (alias, trace) VALUES (?1, ?2)")?
+            .execute(params![alias.as_bytes(), fact.trace.as_bytes()])?;
+    }
+    let decided = decided_at(batch.transaction, fact.trace)?;
+    let known: Option<i64> = batch
+        .transaction
+        .prepare_cached("SELECT at FROM anchors WHERE session = ?1 AND trace = ?2")?
+        .query_row(params![fact.session.as_bytes(), fact.trace.as_bytes()], |row| row.get(0))
+        .optional()?;
+    // A run is where its decision is; one that is linked to its session afterwards is no newer for that.
+    let at = decided.unwrap_or(Timestamp(known.unwrap_or(i64::MAX).min(fact.at.0)));
+    anchor(batch, fact.session, fact.trace, at)?;
+    Ok(Receipt {
+        duplicate: known.is_some(),
+        joined: decided.is_some(),
+        trace: Some(fact.trace),
+        ..Receipt::default()
+    })
+}
+
+/// Puts a run at its place in a session, and hands the session's signals to the runs that they grade by that.
+fn anchor(batch: &mut Batch<'_>, session: KeyedHash, trace: TraceId, at: Timestamp) -> Result<(), Problem> {
+    let changed = batch
+        .transaction
+        .prepare_cached(
+            "INSERT INTO anchors (session, trace, at) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET at = excluded.at WHERE at <> excluded.at",
+        )?
+        .execute(params![session.as_bytes(), trace.as_bytes(), at.0])?;
+    if changed == 0 {
+        return Ok(());
+    }
+    let signals: Vec<(String, Option<[u8; 16]>, i64)> = batch
+        .transaction
+        .prepare_cached("SELECT id, trace, event_at FROM signals WHERE session = ?1")?
+        .query_map([session.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    for (id, from, event_at) in signals {
+        let from = from.map(codec::trace);
+        let to = run_at(batch.transaction, session, Timestamp(event_at))?;
+        if from == to {
+            continue;
+        }
+        for trace in from.into_iter().chain(to) {
+            batch.touch(trace)?;
+        }
+        let joined = match to {
+            Some(trace) => decided_at(batch.transaction, trace)?.is_some(),
+            None => false,
+        };
+        batch
+            .transaction
+            .prepare_cached("UPDATE signals SET trace = ?2, pending = ?3 WHERE id = ?1")?
+            .execute(params![id, to.map(|trace| *trace.as_bytes()), !joined])?;
+    }
+    Ok(())
+}
+
+/// The latest run of a session at or before a moment; of two at the same moment the one with the greater id.
+fn run_at(
+    transaction: &Transaction<'_>,
+    session: KeyedHash,
+    at: Timestamp,
+) -> Result<Option<TraceId>, Problem> {
+    Ok(transaction
+        .prepare_cached(
+            "SELECT trace FROM anchors WHERE session = ?1 AND at <= ?2 ORDER BY at DESC, trace DESC LIMIT 1",
+        )?
+        .query_row(params![session.as_bytes(), at.0], |row| row.get(0).map(codec::trace))
+        .optional()?)
+}
+
+/// When a decision was made, if the ledger holds it.
+fn decided_at(transaction: &Transaction<'_>, trace: TraceId) -> Result<Option<Timestamp>, Problem> {
+    Ok(transaction
+        .prepare_cached("SELECT decided_at FROM decisions WHERE trace = ?1")?
+        .query_row([trace.as_bytes()], |row| row.get(0).map(Timestamp))
+        .optional()?)
+}
+
+pub(super) fn maintain(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Problem> {
+    let too_old = now.0 - UNJOINED_MICROS;
+    transaction.execute("DELETE FROM signals WHERE pending = 1 AND received_at < ?1", [too_old])?;
+    transaction.execute(
+        "DELETE FROM withdrawals WHERE at < ?1
+         AND NOT EXISTS (SELECT 1 FROM signals AS s WHERE s.id = withdrawals.id)",
+        [too_old],
+    )?;
+    transaction
+        .execute("DELETE FROM changes WHERE seq <= (SELECT max(seq) FROM changes) - ?1", [CHANGES_KEPT])?;
+    Ok(())
+}
