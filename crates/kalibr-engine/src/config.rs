@@ -1,0 +1,169 @@
+//! The configuration file, `kalibr.toml`. Everything in it is optional.
+//!
+//! ```toml
+//! [providers.local]
+//! base_url = "http://127.0.0.1:8080/v1"
+//!
+//! [goals.research_summary]
+//! paths = ["gpt-4o-mini", { model = "local/llama", params = { temperature = 0 } }]
+//! half_life = 800
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use kalibr_core::ids::Goal;
+use kalibr_core::path::PathSpec;
+use kalibr_upstream::{ProviderConfig, Providers, ProvidersConfig, Upstream};
+use serde::Deserialize;
+
+use crate::error::EngineError;
+use crate::goal::GoalSettings;
+
+/// A parsed configuration file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The provider of models whose name tells none; `openai` unless set.
+    pub default_provider: Option<String>,
+    /// Where models live, besides the well-known providers that the environment configures.
+    pub providers: BTreeMap<String, ProviderConfig>,
+    /// Goals that exist from the start; the file's word on their paths and settings is final at every start.
+    pub goals: BTreeMap<String, GoalConfig>,
+    /// What the server reads.
+    pub server: toml::Table,
+}
+
+/// A goal as configuration files and requests spell it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GoalConfig {
+    /// Its paths.
+    pub paths: Vec<PathSpec>,
+    /// See [`GoalSettings::half_life`].
+    pub half_life: Option<f64>,
+    /// See [`GoalSettings::floor`].
+    pub floor: Option<f64>,
+}
+
+impl GoalConfig {
+    /// How the goal learns: what is said here, and the defaults.
+    pub fn settings(&self) -> GoalSettings {
+        let default = GoalSettings::default();
+        GoalSettings {
+            half_life: self.half_life.unwrap_or(default.half_life),
+            floor: self.floor.unwrap_or(default.floor),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file; one that does not exist is empty unless it is `required`.
+    ///
+    /// # Errors
+    /// [`EngineError::Config`] when it cannot be read or understood.
+    pub fn load(path: &Path, required: bool) -> Result<Self, EngineError> {
+        let problem = |problem: String| EngineError::Config { path: path.to_owned(), problem };
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => {
+                return Ok(Self::default());
+            }
+            Err(error) => return Err(problem(format!("cannot be read: {error}"))),
+        };
+        let config: Self = toml::from_str(&text).map_err(|error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            problem(format!("line {}: {}", before.matches('\n').count() + 1, toml_problem(&error)))
+        })?;
+        for (name, goal) in &config.goals {
+            if let Err(error) = Goal::new(name) {
+                return Err(problem(error.to_string()));
+            }
+            if goal.paths.is_empty() {
+                return Err(problem(format!(
+                    "goal {name:?} needs at least one path, for example paths = [\"gpt-4o-mini\"]"
+                )));
+            }
+            if let Some(error) = goal.settings().problem() {
+                return Err(problem(format!("goal {name:?}: {error}")));
+            }
+        }
+        Ok(config)
+    }
+
+    /// The providers of this configuration and the environment.
+    ///
+    /// # Errors
+    /// [`EngineError::Config`] when a provider cannot be as configured.
+    pub fn upstream(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<Upstream, EngineError> {
+        let config = ProvidersConfig {
+            default_provider: self.default_provider.clone(),
+            providers: self.providers.clone(),
+        };
+        let providers = Providers::new(&config, env).map_err(|error| EngineError::Config {
+            path: "kalibr.toml".into(),
+            problem: error.to_string(),
+        })?;
+        Ok(Upstream::new(providers))
+    }
+}
+
+/// What a TOML error says, without what the file holds: a line, a value, or a key that stands where a name should may
+/// be a secret.
+pub fn toml_problem(error: &toml::de::Error) -> String {
+    let said = error.message();
+    let expected = |said: &str| said.rsplit_once(", expected ").map(|(_, rest)| rest.to_owned());
+    for (kind, ours) in
+        [("invalid type", "a value of the wrong type"), ("invalid value", "a value that cannot be")]
+    {
+        if said.starts_with(kind) {
+            return format!("{ours}; expected {}", expected(said).unwrap_or_else(|| "another".to_owned()));
+        }
+    }
+    if let Some((kind, rest)) =
+        ["unknown field", "unknown variant"].iter().find_map(|kind| Some((kind, said.strip_prefix(kind)?)))
+    {
+        let name = rest.split('`').nth(1).unwrap_or_default();
+        let is_a_slip = name.len() <= 40 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        let name = if is_a_slip { format!(" {name:?}") } else { String::new() };
+        return format!("{kind}{name}; expected {}", expected(said).unwrap_or_else(|| "another".to_owned()));
+    }
+    said.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_told_by_its_line_and_never_shows_a_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("kalibr.toml");
+        for mistake in [
+            "api_key = sk-very-secret",
+            "headers = \"Bearer sk-very-secret\"",
+            "timeout_ms = \"sk-very-secret\"",
+            "kind = \"sk-very-secret\"",
+            "sk-very-secret = 3",
+            "api_key = [\"sk-very-secret\"]",
+        ] {
+            std::fs::write(&file, format!("[providers.lab]\n{mistake}\n")).unwrap();
+            let error = Config::load(&file, false).unwrap_err();
+            let shown = format!("{error} {error:?}");
+            assert!(shown.contains("kalibr.toml") && !shown.contains("secret"), "{shown}");
+            assert!(shown.contains("line 2") || shown.contains("line 1"), "{shown}");
+        }
+        std::fs::write(&file, "[providers]\nlab = \"sk-very-secret\"\n").unwrap();
+        assert!(!Config::load(&file, false).unwrap_err().to_string().contains("secret"));
+        std::fs::write(&file, "[goals.g]\npaths = [\"m\"]\nhalflife = 3\n").unwrap();
+        let slip = Config::load(&file, false).unwrap_err().to_string();
+        assert!(slip.contains("\"halflife\"") && slip.contains("half_life"), "{slip}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_empty_unless_it_was_named() {
+        let missing = Path::new("/nonexistent/kalibr.toml");
+        assert!(Config::load(missing, false).unwrap().goals.is_empty());
+        assert!(Config::load(missing, true).is_err());
+    }
+}

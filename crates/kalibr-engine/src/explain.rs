@@ -1,0 +1,310 @@
+//! What was known, what was chosen, what came of it, and what that changed.
+
+use kalibr_core::counters::{Cell, Count, Counters};
+use kalibr_core::evidence::Source;
+use kalibr_core::ids::{Bucket, Goal, PathId, Pipeline, SignalId, TraceId};
+use kalibr_core::outcome::{FailureCategory, Reply};
+use kalibr_core::policy::PolicyTable;
+use kalibr_core::trace::{Attempt, Trace};
+use kalibr_store::{DecisionKind, DecisionRecord, StoreError};
+use serde::Serialize;
+
+use crate::clock::rfc3339;
+use crate::engine::Engine;
+use crate::goal::{GoalSettings, GoalState};
+
+/// A decision with everything that is known of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explanation {
+    /// Names the decision.
+    pub trace_id: TraceId,
+    /// Its goal.
+    pub goal: Goal,
+    /// The pipeline that it learns in.
+    pub pipeline: Option<Pipeline>,
+    /// The class of the request.
+    pub bucket: Bucket,
+    /// The stretch of the goal's decisions that it counts in.
+    pub epoch: u32,
+    /// How it came to be: `routed`, `forced` or `observed`.
+    pub kind: DecisionKind,
+    /// When, as RFC 3339 in UTC.
+    pub decided_at: String,
+    /// The path chosen.
+    pub chosen: PathName,
+    /// The exact probability of this choice, in 0..=1.
+    pub propensity: f64,
+    /// The version of the policy table that it was drawn from.
+    pub table_version: u64,
+    /// Whether it belongs to a session. Which one is not kept.
+    pub has_session: bool,
+    /// What was known of each path when the decision was made.
+    pub considered: Vec<ConsideredPath>,
+    /// The calls made.
+    pub attempts: Vec<AttemptView>,
+    /// What each signal says, as it came.
+    pub evidence: Vec<EvidenceView>,
+    /// What the decision changed: each called path's expected success now, without this decision and with it.
+    pub effect: Vec<Effect>,
+}
+
+/// A path, for people.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PathName {
+    /// Its identity.
+    pub path_id: PathId,
+    /// Its model; empty when the goal no longer knows the path.
+    pub model: String,
+    /// Its model, tools and params in short.
+    pub label: String,
+}
+
+/// A path that was looked at.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ConsideredPath {
+    /// Which path.
+    #[serde(flatten)]
+    pub path: PathName,
+    /// The probability with which it could have been chosen, in 0..=1.
+    pub propensity: f64,
+    /// Its expected success then, in 0..=1.
+    pub expected: f64,
+    /// Graded attempts behind that.
+    pub graded: i64,
+    /// Why it was not eligible, if so.
+    pub not_eligible: Option<String>,
+}
+
+/// A call.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AttemptView {
+    /// 0 for the path that was drawn.
+    pub index: u16,
+    /// Which path was called.
+    #[serde(flatten)]
+    pub path: PathName,
+    /// Whether the provider answered; `null` while that is not known, and where the request was refused or did not fit
+    /// (then there is a failure category), which says nothing of the path.
+    pub answered: Option<bool>,
+    /// Whether the user saw this answer.
+    pub served: bool,
+    /// Why it failed.
+    pub failure_category: Option<FailureCategory>,
+    /// The provider's HTTP status.
+    pub status: Option<u16>,
+    /// Tokens read.
+    pub prompt_tokens: Option<u32>,
+    /// Tokens written.
+    pub completion_tokens: Option<u32>,
+    /// Milliseconds to the end of the answer.
+    pub latency_ms: Option<u32>,
+    /// The source that decides what the attempt counts for; `null` while nobody graded it.
+    pub graded_by: Option<Source>,
+    /// How well the answer served by that source, in 0..=1.
+    pub strength: Option<f64>,
+}
+
+/// A signal.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EvidenceView {
+    /// Names it.
+    pub signal_id: SignalId,
+    /// Where it came from.
+    pub source: Source,
+    /// What it says.
+    pub value: &'static str,
+    /// How well the answer served by it, in 0..=1.
+    pub strength: f64,
+    /// How sure its sender was, in 0..=1.
+    pub confidence: f64,
+    /// When it happened, as RFC 3339 in UTC.
+    pub event_time: String,
+    /// When it came in, as RFC 3339 in UTC.
+    pub received_at: String,
+    /// `trace`, or `session` where it came for a session and was joined to this run.
+    pub addressed_by: &'static str,
+    /// Whether it was withdrawn, and counts nothing.
+    pub withdrawn: bool,
+}
+
+/// What a decision changed of one path.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Effect {
+    /// Which path.
+    #[serde(flatten)]
+    pub path: PathName,
+    /// Its expected success without this decision, in 0..=1.
+    pub expected_without: f64,
+    /// Its expected success with it, as it is now.
+    pub expected_with: f64,
+    /// Its share of traffic without this decision, in 0..=1.
+    pub share_without: f64,
+    /// Its share of traffic with it, as it is now.
+    pub share_with: f64,
+}
+
+impl Engine {
+    /// Everything known of a decision: by its trace id, by an id that its session was anchored with, or (its latest
+    /// run) by its session. `None` when there is none.
+    ///
+    /// Blocks on the ledger.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot be read.
+    pub fn explain(&self, id: &str) -> Result<Option<Explanation>, StoreError> {
+        // Other clients write their ids as dashed UUIDs.
+        let plain: String = id.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect();
+        let direct = match plain.parse() {
+            Ok(trace) => self.ledger().decision(trace)?,
+            Err(_) => None,
+        };
+        let found = if direct.is_some() {
+            direct
+        } else {
+            let session = kalibr_core::ids::SessionId::new(id).ok().map(|s| self.session_hash(&s));
+            let alias = self.alias_hash(id);
+            let anchored = self.ledger().anchored(alias, session.unwrap_or(alias))?;
+            anchored.map(|trace| self.ledger().decision(trace)).transpose()?.flatten()
+        };
+        Ok(found.map(|record| self.view(&record)))
+    }
+
+    fn view(&self, record: &DecisionRecord) -> Explanation {
+        let decision = &record.decision;
+        let goal = self.learned().goal_by_id(decision.goal);
+        let name = |id: PathId| {
+            let spec = goal.as_ref().and_then(|goal| goal.path(id)).map(|path| &path.spec);
+            // A run that someone observed may have called what is on no path.
+            let observed = decision.model.as_ref().filter(|_| id == decision.path);
+            PathName {
+                path_id: id,
+                model: spec.map(|spec| &spec.model).or(observed).cloned().unwrap_or_default(),
+                label: spec
+                    .map(kalibr_core::path::PathSpec::label)
+                    .or(observed.cloned())
+                    .unwrap_or_else(|| id.to_string()),
+            }
+        };
+        let trace = Trace {
+            attempts: record
+                .attempts
+                .iter()
+                .map(|a| Attempt { index: a.index, path: a.path, reply: a.reply })
+                .collect(),
+            signals: record.signals.iter().filter(|s| !s.withdrawn).map(|s| s.signal.clone()).collect(),
+        };
+        let served = trace.served();
+        let attempts = record
+            .attempts
+            .iter()
+            .zip(&trace.attempts)
+            .map(|(fact, attempt)| {
+                let winner = trace.register(attempt).winner();
+                AttemptView {
+                    index: fact.index,
+                    path: name(fact.path),
+                    answered: match fact.reply {
+                        Reply::Answered => Some(true),
+                        Reply::Failed => Some(false),
+                        Reply::Unknown | Reply::Refused => None,
+                    },
+                    served: served == Some(fact.index),
+                    failure_category: fact.category,
+                    status: fact.status,
+                    prompt_tokens: fact.prompt_tokens,
+                    completion_tokens: fact.completion_tokens,
+                    latency_ms: fact.latency_ms,
+                    graded_by: winner.map(|(source, _)| source),
+                    strength: winner.map(|(_, strength)| strength.get()),
+                }
+            })
+            .collect();
+        Explanation {
+            trace_id: decision.trace,
+            goal: record.goal.clone(),
+            pipeline: decision.pipeline.clone(),
+            bucket: decision.bucket.clone(),
+            epoch: decision.epoch.0,
+            kind: decision.kind,
+            decided_at: rfc3339(decision.at),
+            chosen: name(decision.path),
+            propensity: decision.propensity,
+            table_version: decision.table_version,
+            has_session: decision.session.is_some(),
+            considered: decision
+                .considered
+                .iter()
+                .map(|c| ConsideredPath {
+                    path: name(c.path),
+                    propensity: c.propensity,
+                    expected: c.expected,
+                    graded: c.graded,
+                    not_eligible: c.not_eligible.clone(),
+                })
+                .collect(),
+            attempts,
+            evidence: evidence(record),
+            effect: goal.as_ref().map(|goal| Self::effect(goal, record, &trace, &name)).unwrap_or_default(),
+        }
+    }
+
+    /// The integers are exact, so "without this decision" is a subtraction.
+    fn effect(
+        goal: &GoalState,
+        record: &DecisionRecord,
+        trace: &Trace,
+        name: &dyn Fn(PathId) -> PathName,
+    ) -> Vec<Effect> {
+        let decision = &record.decision;
+        // As the ledger had them when it was asked for the decision: those in memory may be a moment older, and a
+        // decision that they do not hold yet cannot be taken away from them.
+        let mut with = Counters::default();
+        for (cell, count) in &record.counters {
+            with.add(*cell, *count);
+        }
+        let mut without = with.clone();
+        for share in trace.shares() {
+            let cell = Cell { epoch: decision.epoch, path: share.path, pattern: share.pattern };
+            without.add(cell, -Count::one(share.score));
+        }
+        let paths: Vec<PathId> = goal.record.paths.iter().filter(|p| p.enabled).map(|p| p.id).collect();
+        let table =
+            |counters| PolicyTable::build(counters, &paths, &GoalSettings::learner(&goal.settings), 0);
+        let (with, without) = (table(&with), table(&without));
+        let shares = |table: &PolicyTable| table.propensities(|_| true);
+        let (shares_with, shares_without) = (shares(&with), shares(&without));
+        let mut called: Vec<PathId> = trace.attempts.iter().map(|attempt| attempt.path).collect();
+        called.sort_unstable();
+        called.dedup();
+        let at = |path: &PathId| paths.iter().position(|other| other == path);
+        called
+            .iter()
+            .filter_map(|path| at(path).map(|at| (path, at)))
+            .map(|(path, at)| Effect {
+                path: name(*path),
+                expected_without: without.entries()[at].posterior.success.mean(),
+                expected_with: with.entries()[at].posterior.success.mean(),
+                share_without: shares_without[at],
+                share_with: shares_with[at],
+            })
+            .collect()
+    }
+}
+
+fn evidence(record: &DecisionRecord) -> Vec<EvidenceView> {
+    record
+        .signals
+        .iter()
+        .map(|s| EvidenceView {
+            signal_id: s.signal.id.clone(),
+            source: s.signal.source,
+            value: s.signal.value.name(),
+            strength: s.signal.strength.get(),
+            confidence: s.signal.confidence.get(),
+            event_time: rfc3339(s.signal.at),
+            received_at: rfc3339(s.received_at),
+            addressed_by: if s.by_session { "session" } else { "trace" },
+            withdrawn: s.withdrawn,
+        })
+        .collect()
+}

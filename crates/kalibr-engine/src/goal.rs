@@ -1,0 +1,177 @@
+//! A goal in memory: its paths, its policy tables, its epoch clock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+
+use arc_swap::ArcSwap;
+use kalibr_core::counters::{Counters, Epoch};
+use kalibr_core::ids::{Bucket, PathId, Pipeline, Timestamp};
+use kalibr_core::policy::PolicyTable;
+use kalibr_core::posterior::LearnerConfig;
+use kalibr_store::{GoalRecord, PathRecord};
+use serde::{Deserialize, Serialize};
+
+/// How a goal learns; everything has a default.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GoalSettings {
+    /// Graded attempts after which older evidence counts half; 0 forgets nothing. Default 800.
+    pub half_life: f64,
+    /// Least probability of each path, 0..=0.5. Default 0.01.
+    pub floor: f64,
+}
+
+impl Default for GoalSettings {
+    fn default() -> Self {
+        let learner = LearnerConfig::default();
+        Self { half_life: learner.half_life.unwrap_or(0.0), floor: learner.floor }
+    }
+}
+
+impl GoalSettings {
+    /// What is wrong with the settings, if anything.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        if !(self.half_life == 0.0 || (1.0..=1e9).contains(&self.half_life)) {
+            return Some("half_life is 0 (forget nothing) or a number of graded attempts from 1 to 1e9");
+        }
+        (!(0.0..=0.5).contains(&self.floor)).then_some("floor is a probability from 0 to 0.5")
+    }
+
+    pub(crate) fn learner(&self) -> LearnerConfig {
+        let half_life = (self.half_life > 0.0).then_some(self.half_life);
+        LearnerConfig { half_life, floor: self.floor, ..LearnerConfig::default() }
+    }
+}
+
+/// What a policy table is for, within its goal.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct TableKey {
+    pub(crate) pipeline: Option<Pipeline>,
+    pub(crate) bucket: Bucket,
+}
+
+type Tables = HashMap<TableKey, Arc<ArcSwap<PolicyTable>>>;
+
+/// One goal. Deciding reads it without a lock; only the refresher changes it.
+#[derive(Debug)]
+pub(crate) struct GoalState {
+    pub(crate) record: GoalRecord,
+    pub(crate) settings: GoalSettings,
+    /// For a pipeline and bucket that nothing is known of.
+    unknown: Arc<PolicyTable>,
+    tables: ArcSwap<Tables>,
+    pub(crate) epochs: Arc<EpochClock>,
+}
+
+impl GoalState {
+    pub(crate) fn new(record: GoalRecord, epochs: Arc<EpochClock>, seq: i64) -> Self {
+        // What a newer version wrote there and this one cannot read must not stop the goal from routing.
+        let settings = serde_json::from_str(&record.settings).unwrap_or_default();
+        let paths = enabled(&record);
+        let unknown =
+            PolicyTable::build(&Counters::default(), &paths, &GoalSettings::learner(&settings), seq as u64);
+        Self { record, settings, unknown: Arc::new(unknown), tables: ArcSwap::default(), epochs }
+    }
+
+    pub(crate) fn path(&self, id: PathId) -> Option<&PathRecord> {
+        self.record.paths.iter().find(|path| path.id == id)
+    }
+
+    pub(crate) fn table(&self, key: &TableKey) -> Arc<PolicyTable> {
+        self.tables.load().get(key).map_or_else(|| Arc::clone(&self.unknown), |table| table.load_full())
+    }
+
+    /// All tables, by pipeline and bucket.
+    pub(crate) fn tables(&self) -> Vec<(TableKey, Arc<PolicyTable>)> {
+        let mut tables: Vec<_> =
+            self.tables.load().iter().map(|(key, table)| (key.clone(), table.load_full())).collect();
+        tables.sort_by(|a, b| a.0.cmp(&b.0));
+        tables
+    }
+
+    /// Builds the table anew, from all changes up to `seq`, and swaps it in.
+    pub(crate) fn rebuild(&self, key: &TableKey, counters: &Counters, seq: i64) {
+        let table =
+            PolicyTable::build(counters, &enabled(&self.record), &self.settings.learner(), seq as u64);
+        let tables = self.tables.load();
+        if let Some(slot) = tables.get(key) {
+            slot.store(Arc::new(table));
+        } else {
+            let mut more = Tables::clone(&tables);
+            more.insert(key.clone(), Arc::new(ArcSwap::from_pointee(table)));
+            self.tables.store(Arc::new(more));
+        }
+    }
+}
+
+fn enabled(record: &GoalRecord) -> Vec<PathId> {
+    record.paths.iter().filter(|path| path.enabled).map(|path| path.id).collect()
+}
+
+/// Which epoch a decision falls in. Every process counts its own decisions, and starts anew when it adopts an epoch that
+/// another has opened; so with several processes an epoch holds up to 25 of each. Its length is counted, never assumed.
+#[derive(Debug)]
+pub(crate) struct EpochClock {
+    epoch: AtomicU32,
+    decisions: AtomicU32,
+    started: AtomicI64,
+}
+
+impl EpochClock {
+    pub(crate) fn starting_at(epoch: Epoch, now: Timestamp) -> Self {
+        Self { epoch: epoch.0.into(), decisions: 0.into(), started: now.0.into() }
+    }
+
+    /// The epoch of a decision made now.
+    pub(crate) fn tick(&self, now: Timestamp) -> Epoch {
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        let full = self.decisions.fetch_add(1, Ordering::Relaxed) >= Epoch::DECISIONS;
+        let old = now.since(Timestamp(self.started.load(Ordering::Relaxed))) >= Epoch::MICROS;
+        if (full || old)
+            && self
+                .epoch
+                .compare_exchange(epoch, epoch.saturating_add(1), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+        {
+            self.decisions.store(1, Ordering::Relaxed);
+            self.started.store(now.0, Ordering::Relaxed);
+            return Epoch(epoch.saturating_add(1));
+        }
+        Epoch(epoch)
+    }
+
+    /// Adopts an epoch that another process has opened.
+    pub(crate) fn saw(&self, epoch: Epoch, now: Timestamp) {
+        if self.epoch.fetch_max(epoch.0, Ordering::Relaxed) < epoch.0 {
+            self.decisions.store(0, Ordering::Relaxed);
+            self.started.store(now.0, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_closes_after_25_decisions_or_an_hour() {
+        let clock = EpochClock::starting_at(Epoch(3), Timestamp(0));
+        let epochs: Vec<u32> = (0..51).map(|_| clock.tick(Timestamp(1)).0).collect();
+        assert_eq!(epochs.iter().filter(|e| **e == 3).count(), 25);
+        assert_eq!(epochs.iter().filter(|e| **e == 4).count(), 25);
+        assert_eq!(clock.tick(Timestamp(Epoch::MICROS + 2)), Epoch(6));
+        clock.saw(Epoch(9), Timestamp(Epoch::MICROS + 3));
+        let adopted =
+            (0..26).map(|_| clock.tick(Timestamp(Epoch::MICROS + 4)).0).filter(|epoch| *epoch == 9).count();
+        assert_eq!(adopted, 25);
+        clock.saw(Epoch(3), Timestamp(0));
+        assert_eq!(clock.tick(Timestamp(Epoch::MICROS + 5)), Epoch(10));
+    }
+
+    #[test]
+    fn a_clock_that_jumps_back_does_not_reopen_an_epoch() {
+        let clock = EpochClock::starting_at(Epoch(3), Timestamp(1_000_000_000_000_000));
+        assert_eq!(clock.tick(Timestamp(0)), Epoch(3));
+    }
+}

@@ -1,0 +1,121 @@
+//! Goals as people and dashboards see them.
+
+use kalibr_core::ids::{Bucket, Goal, PathId, Pipeline};
+use kalibr_core::path::PathSpec;
+use kalibr_core::policy::PolicyTable;
+use serde::Serialize;
+
+use crate::engine::Engine;
+use crate::goal::{GoalSettings, GoalState, TableKey};
+
+/// A goal.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GoalInfo {
+    /// Its name.
+    pub name: Goal,
+    /// How it learns.
+    pub settings: GoalSettings,
+    /// The paths that it routes to.
+    pub paths: Vec<GoalPath>,
+    /// What was learned, by pipeline and bucket; first without a pipeline.
+    pub learned: Vec<LearnedScope>,
+}
+
+/// A path of a goal.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GoalPath {
+    /// Its identity.
+    pub path_id: PathId,
+    /// Its model, tools and params in short.
+    pub label: String,
+    /// Model, tools and params.
+    #[serde(flatten)]
+    pub spec: PathSpec,
+}
+
+/// What was learned in one pipeline and bucket.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LearnedScope {
+    /// The pipeline; `null` is traffic without one.
+    pub pipeline: Option<Pipeline>,
+    /// The class of requests.
+    pub bucket: Bucket,
+    /// The version of the policy table.
+    pub table_version: u64,
+    /// Each path, in the goal's order.
+    pub paths: Vec<LearnedPath>,
+}
+
+/// What was learned of one path.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LearnedPath {
+    /// Which path.
+    pub path_id: PathId,
+    /// Its share of the next requests, in 0..=1.
+    pub share: f64,
+    /// The probability that it is the best, in 0..=1.
+    pub p_best: f64,
+    /// Its expected success, in 0..=1.
+    pub expected: f64,
+    /// Standard deviation of that (posterior, discounted evidence).
+    pub deviation: f64,
+    /// Share of its calls that the provider answered, in 0..=1.
+    pub availability: f64,
+    /// Its calls that somebody graded, not discounted.
+    pub graded: i64,
+    /// Its calls, not discounted.
+    pub attempts: i64,
+}
+
+impl Engine {
+    /// All goals that route, by name.
+    pub fn goals(&self) -> Vec<GoalInfo> {
+        self.learned().goals().iter().map(|goal| info(goal)).collect()
+    }
+
+    /// One goal, if it routes.
+    pub fn goal(&self, name: &Goal) -> Option<GoalInfo> {
+        self.learned().goal(name.as_str()).map(|goal| info(&goal))
+    }
+}
+
+fn info(goal: &GoalState) -> GoalInfo {
+    let mut tables = goal.tables();
+    if tables.is_empty() {
+        // A goal that nothing is known of yet still says how it would route.
+        let key = TableKey::default();
+        tables.push((key.clone(), goal.table(&key)));
+    }
+    GoalInfo {
+        name: goal.record.name.clone(),
+        settings: goal.settings,
+        paths: goal
+            .record
+            .paths
+            .iter()
+            .filter(|path| path.enabled)
+            .map(|path| GoalPath { path_id: path.id, label: path.spec.label(), spec: path.spec.clone() })
+            .collect(),
+        learned: tables.into_iter().map(|(key, table)| scope(key, &table)).collect(),
+    }
+}
+
+fn scope(key: TableKey, table: &PolicyTable) -> LearnedScope {
+    let shares = table.propensities(|_| true);
+    let paths = table
+        .entries()
+        .iter()
+        .zip(shares)
+        .map(|(entry, share)| LearnedPath {
+            path_id: entry.path,
+            share,
+            p_best: entry.p_best,
+            expected: entry.posterior.success.mean(),
+            deviation: entry.posterior.success.variance().sqrt(),
+            availability: entry.posterior.availability,
+            graded: entry.posterior.graded,
+            attempts: entry.posterior.attempts,
+        })
+        .collect();
+    LearnedScope { pipeline: key.pipeline, bucket: key.bucket, table_version: table.version, paths }
+}

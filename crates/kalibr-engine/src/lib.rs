@@ -1,0 +1,72 @@
+//! The engine: decide, complete, record, learn. The one public Rust API of Kalibr.
+//!
+//! A request of a goal is routed to one of the goal's paths ([`Engine::decide`], [`Engine::complete`]); what users then
+//! do comes back as signals ([`Engine::signal`], [`Engine::turn`], [`Engine::action`]); a refresher turns them into new
+//! policy tables, and the next requests go more often to what worked.
+//!
+//! Deciding reads a table and draws: it does no I/O and takes no lock that a writer holds. Everything that is recorded
+//! goes through one queue to one writer, which groups it into synced transactions.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use kalibr_engine::core::ids::Goal;
+//! use kalibr_engine::core::path::PathSpec;
+//! use kalibr_engine::signals::vocabulary;
+//! use kalibr_engine::{Config, DecideRequest, Engine, EngineConfig, GoalSettings, Home, PathUpdate, Run, SignalMeta};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = std::env::temp_dir().join(format!("kalibr-doc-{}", std::process::id()));
+//! let config = EngineConfig::new(Home::at(&folder), &Config::default(), &|name| std::env::var(name).ok())?;
+//! let engine = Engine::open(config)?;
+//! let goal = Goal::new("research_summary")?;
+//! let paths = [PathSpec::model("gpt-4o")?, PathSpec::model("deepseek/deepseek-chat")?];
+//! engine.put_goal(&goal, &GoalSettings::default(), &paths, PathUpdate::Replace)?;
+//!
+//! // Make the call yourself with decision.path, or let `complete` and `stream` make it.
+//! let decision = engine.decide(&DecideRequest::of(goal.clone()))?;
+//!
+//! let kind = vocabulary::lookup("user_accepted")?;
+//! let signal = engine.signal(Run::Trace(decision.trace), kind, None, None, SignalMeta::default())?;
+//! engine.send(vec![signal])?;
+//!
+//! assert!(engine.flush(Duration::from_secs(10))); // committed, and in the policy table
+//! let learned = &engine.goal(&goal).unwrap().learned[0];
+//! let accepted = learned.paths.iter().find(|path| path.path_id == decision.path_id).unwrap();
+//! assert!(accepted.share > 0.5);
+//! assert!(engine.close(Duration::from_secs(10)));
+//! # std::fs::remove_dir_all(&folder)?;
+//! # Ok(())
+//! # }
+//! ```
+#![cfg_attr(not(test), warn(clippy::unwrap_used))]
+
+mod clock;
+mod complete;
+mod config;
+mod decide;
+mod engine;
+mod error;
+mod explain;
+mod goal;
+mod goals;
+mod home;
+mod learn;
+mod report;
+
+pub use clock::Clock;
+pub use complete::{CompleteRequest, Completion, CompletionStream};
+pub use config::{Config, GoalConfig, toml_problem};
+pub use decide::{DecideRequest, Decision, Reason};
+pub use engine::{Engine, EngineConfig, Health};
+pub use error::{CompleteError, DecideError, EngineError, GoalError, SignalError};
+pub use explain::{AttemptView, ConsideredPath, Effect, EvidenceView, Explanation, PathName};
+pub use goal::GoalSettings;
+pub use goals::{GoalInfo, GoalPath, LearnedPath, LearnedScope};
+pub use home::Home;
+pub use report::{ReportedRun, Run, RunReport, SignalMeta, fresh_signal_id};
+
+pub use kalibr_core as core;
+pub use kalibr_signals as signals;
+pub use kalibr_store::{Fact, PathUpdate, Receipt, StoreError, WriterConfig};
+pub use kalibr_upstream as upstream;
