@@ -1,0 +1,62 @@
+//! Goals: the paths that they route to, and what was learned of them.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use kalibr_engine::core::ids::Goal;
+use kalibr_engine::core::path::PathSpec;
+use kalibr_engine::{GoalConfig, GoalInfo, PathUpdate};
+use serde_json::json;
+
+use crate::app::App;
+use crate::error::{ApiError, no_goal};
+use crate::fields::{Fields, required};
+use crate::path::Id;
+
+pub(crate) async fn list(State(app): State<App>) -> Response {
+    Json(json!({ "object": "list", "data": app.engine.goals() })).into_response()
+}
+
+pub(crate) async fn one(State(app): State<App>, Id(name): Id<Goal>) -> Result<Json<GoalInfo>, ApiError> {
+    app.engine.goal(&name).map(Json).ok_or_else(|| unknown(&name))
+}
+
+pub(crate) async fn put(
+    State(app): State<App>,
+    Id(name): Id<Goal>,
+    body: Fields,
+) -> Result<Json<GoalInfo>, ApiError> {
+    let goal = read(body)?;
+    let (engine, changed) = (app.engine.clone(), name.clone());
+    let settings = goal.settings();
+    let put = move || engine.put_goal(&changed, &settings, &goal.paths, PathUpdate::Replace);
+    tokio::task::spawn_blocking(put).await.map_err(|error| ApiError::internal(&error))??;
+    app.engine.goal(&name).map(Json).ok_or_else(|| unknown(&name))
+}
+
+pub(crate) async fn remove(State(app): State<App>, Id(name): Id<Goal>) -> Result<Response, ApiError> {
+    let (engine, gone) = (app.engine.clone(), name.clone());
+    let remove = move || engine.remove_goal(&gone);
+    let removed = tokio::task::spawn_blocking(remove).await.map_err(|error| ApiError::internal(&error))??;
+    if removed { Ok(Json(json!({ "deleted": true })).into_response()) } else { Err(unknown(&name)) }
+}
+
+fn unknown(name: &Goal) -> ApiError {
+    no_goal(format!("there is no goal named {name}: create it with PUT /v1/goals/{name}"))
+}
+
+fn read(mut body: Fields) -> Result<GoalConfig, ApiError> {
+    let paths = required("paths", body.list("paths")?)?;
+    let paths = paths.into_iter().enumerate().map(|(index, path)| {
+        let place = format!("paths[{index}]");
+        serde_json::from_value::<PathSpec>(path)
+            .map_err(|error| ApiError::field(&place, format!("{place}: {error}")))
+    });
+    let goal = GoalConfig {
+        paths: paths.collect::<Result<_, _>>()?,
+        half_life: body.number("half_life")?,
+        floor: body.number("floor")?,
+    };
+    body.none_left_but(&[])?;
+    Ok(goal)
+}

@@ -1,0 +1,130 @@
+//! Sessions: their runs, and what their users did next.
+//!
+//! A session's id is hashed here, and a message is classified here: neither goes any further.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use kalibr_engine::core::ids::{SessionId, SignalId};
+use kalibr_engine::signals::turn::{Classification, TurnLabel};
+use kalibr_engine::{Run, RunReport};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::fields::{Fields, required};
+use crate::path::Id;
+use crate::signals::{self, PATIENCE};
+
+/// A run's own id is only hashed; the bound keeps a text from being one.
+const LONGEST_RUN_ID: usize = 200;
+
+/// What the Kalibr clients tell of a run beside what is learned from.
+const RUN_DROPPED: [&str; 4] = ["prompt", "output", "meta_prompt_id", "step_name"];
+
+pub(crate) async fn run(
+    State(app): State<App>,
+    Id(session): Id<SessionId>,
+    mut body: Fields,
+) -> Result<Response, ApiError> {
+    let alias = body.text("run_id")?;
+    if alias.as_ref().is_some_and(|alias| alias.is_empty() || alias.len() > LONGEST_RUN_ID) {
+        let message =
+            format!("run_id has 1 to {LONGEST_RUN_ID} bytes; choose a shorter one, or leave it out");
+        return Err(ApiError::field("run_id", message));
+    }
+    let report = RunReport {
+        trace: body.trace("trace_id")?,
+        alias: alias.map(|alias| app.engine.alias_hash(&alias)),
+        goal: body.id("goal")?,
+        model: body.text("model")?,
+        at: body.time("at")?,
+    };
+    body.none_left_but(&RUN_DROPPED)?;
+    let run = app.engine.run(Some(app.engine.session_hash(&session)), &report)?;
+    let receipts = app.engine.commit(run.facts, PATIENCE).await?;
+    // The anchor is the last of them.
+    let joined = receipts.last().is_some_and(|receipt| receipt.joined);
+    Ok(Json(json!({ "trace_id": run.trace, "joined": joined, "known_path": run.known_path })).into_response())
+}
+
+/// How a message was read, and what became of it.
+#[derive(Serialize)]
+struct TurnBody {
+    label: TurnLabel,
+    probabilities: Probabilities,
+    asserted: bool,
+    signal_id: Option<SignalId>,
+    joined: bool,
+}
+
+#[derive(Serialize)]
+struct Probabilities {
+    acceptance: f64,
+    rejection: f64,
+    continuation: f64,
+}
+
+impl TurnBody {
+    fn new(classification: &Classification) -> Self {
+        Self {
+            label: classification.label,
+            probabilities: Probabilities {
+                acceptance: classification.acceptance,
+                rejection: classification.rejection,
+                continuation: classification.continuation,
+            },
+            asserted: classification.asserted.is_some(),
+            signal_id: None,
+            joined: false,
+        }
+    }
+}
+
+pub(crate) async fn turn(
+    State(app): State<App>,
+    Id(session): Id<SessionId>,
+    mut body: Fields,
+) -> Result<Response, ApiError> {
+    let message = required("user_message", body.text("user_message")?)?;
+    let meta = signals::meta(&mut body)?;
+    body.none_left()?;
+    let run = Run::Session(app.engine.session_hash(&session));
+    let (classification, fact) = app.engine.turn(run, &message, meta);
+    let mut answer = TurnBody::new(&classification);
+    let Some(fact) = fact else {
+        return Ok(Json(answer).into_response());
+    };
+    let recorded = signals::record(&app.engine, fact).await?;
+    let status = recorded.status();
+    answer.joined = recorded.joined;
+    answer.signal_id = Some(recorded.id);
+    Ok((status, Json(answer)).into_response())
+}
+
+pub(crate) async fn action(
+    State(app): State<App>,
+    Id(session): Id<SessionId>,
+    mut body: Fields,
+) -> Result<Response, ApiError> {
+    let kind = required("action_type", body.text("action_type")?)?;
+    let edit_ratio = body.number("edit_ratio")?;
+    let meta = signals::meta(&mut body)?;
+    body.none_left()?;
+    let run = Run::Session(app.engine.session_hash(&session));
+    let fact = app.engine.action(run, &kind, edit_ratio, meta)?;
+    Ok(signals::record(&app.engine, fact).await?.into_response())
+}
+
+pub(crate) async fn end(
+    State(app): State<App>,
+    Id(session): Id<SessionId>,
+    mut body: Fields,
+) -> Result<Response, ApiError> {
+    let satisfied = required("satisfied", body.flag("satisfied")?)?;
+    let meta = signals::meta(&mut body)?;
+    body.none_left()?;
+    let fact = app.engine.session_end(app.engine.session_hash(&session), satisfied, meta);
+    Ok(signals::record(&app.engine, fact).await?.into_response())
+}

@@ -1,0 +1,162 @@
+//! Signals of all three levels, singly and in batches.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use kalibr_engine::core::evidence::{Strength, Value as Said};
+use kalibr_engine::core::ids::{SessionId, SignalId, TraceId};
+use kalibr_engine::signals::vocabulary;
+use kalibr_engine::{Engine, Fact, Receipt, Run, SignalError, SignalMeta};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::fields::{Fields, required};
+use crate::path::Id;
+
+/// How long a request waits for its signals to be committed and synced. Clients give up after 5 to 10 seconds, and
+/// should learn before that that sending again is safe.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Most signals of one batch: it stays below a second of the ledger's time.
+const MOST: usize = 1000;
+
+/// What became of a signal.
+#[derive(Debug, Serialize)]
+pub(crate) struct SignalBody {
+    pub(crate) id: SignalId,
+    pub(crate) joined: bool,
+    duplicate: bool,
+    /// In a batch: another signal has this id, and this one was not taken.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    conflict: bool,
+    trace_id: Option<TraceId>,
+}
+
+impl SignalBody {
+    fn new(id: SignalId, receipt: Receipt) -> Self {
+        Self {
+            id,
+            joined: receipt.joined,
+            duplicate: receipt.duplicate,
+            conflict: receipt.conflict,
+            trace_id: receipt.trace,
+        }
+    }
+
+    /// 202 says that the signal is kept, and counts once what it speaks of is known.
+    pub(crate) fn status(&self) -> StatusCode {
+        if self.joined { StatusCode::OK } else { StatusCode::ACCEPTED }
+    }
+}
+
+impl IntoResponse for SignalBody {
+    fn into_response(self) -> Response {
+        (self.status(), Json(self)).into_response()
+    }
+}
+
+pub(crate) async fn create(State(app): State<App>, mut body: Fields) -> Result<Response, ApiError> {
+    let Some(items) = body.list("signals")? else {
+        let fact = read(&app.engine, body)?;
+        return Ok(record(&app.engine, fact).await?.into_response());
+    };
+    body.none_left_but(&[])?;
+    if items.len() > MOST {
+        let message = format!("a batch has at most {MOST} signals; send several");
+        return Err(ApiError::field("signals", message));
+    }
+    let facts = items.into_iter().enumerate().map(|(index, item)| {
+        let place = format!("signals[{index}]");
+        let fields =
+            Fields::of(item).ok_or_else(|| ApiError::field(&place, format!("{place} is not an object")))?;
+        read(&app.engine, fields).map_err(|error| error.within(&place))
+    });
+    let facts = facts.collect::<Result<Vec<_>, _>>()?;
+    let results = record_all(&app.engine, facts).await?;
+    Ok(Json(json!({ "results": results })).into_response())
+}
+
+pub(crate) async fn withdraw(State(app): State<App>, Id(id): Id<SignalId>) -> Result<Response, ApiError> {
+    let fact = app.engine.withdrawal(id.clone());
+    let receipts = app.engine.commit(vec![fact], PATIENCE).await?;
+    let receipt = receipts.into_iter().next().unwrap_or_default();
+    Ok(Json(
+        json!({ "id": id, "withdrawn": true, "duplicate": receipt.duplicate, "trace_id": receipt.trace }),
+    )
+    .into_response())
+}
+
+/// Commits one signal.
+pub(crate) async fn record(engine: &Engine, fact: Fact) -> Result<SignalBody, ApiError> {
+    let results = record_all(engine, vec![fact]).await?;
+    let recorded = results
+        .into_iter()
+        .next()
+        .ok_or_else(|| ApiError::internal(&"a signal was committed without a receipt"))?;
+    if recorded.conflict {
+        let message = "another signal has this id and says something else: it was not changed, and this one was not \
+                       taken; choose an id that no other signal has, or withdraw the other one";
+        return Err(ApiError::new(StatusCode::CONFLICT, "signal_id_taken", message));
+    }
+    Ok(recorded)
+}
+
+async fn record_all(engine: &Engine, facts: Vec<Fact>) -> Result<Vec<SignalBody>, ApiError> {
+    let ids: Vec<SignalId> = facts.iter().filter_map(id_of).collect();
+    let receipts = engine.commit(facts, PATIENCE).await.map_err(|error| {
+        // The caller may not have chosen the ids itself, and needs them to send the same signals again.
+        let again = matches!(error, SignalError::Full | SignalError::Unconfirmed);
+        ApiError::from(error).signals(if again { ids.clone() } else { Vec::new() })
+    })?;
+    Ok(ids.into_iter().zip(receipts).map(|(id, receipt)| SignalBody::new(id, receipt)).collect())
+}
+
+fn id_of(fact: &Fact) -> Option<SignalId> {
+    match fact {
+        Fact::Signal(signal) => Some(signal.signal.id.clone()),
+        _ => None,
+    }
+}
+
+/// What every signal may carry.
+pub(crate) fn meta(fields: &mut Fields) -> Result<SignalMeta, ApiError> {
+    Ok(SignalMeta { id: fields.id("id")?, at: fields.time("at")? })
+}
+
+fn read(engine: &Engine, mut fields: Fields) -> Result<Fact, ApiError> {
+    let kind = match fields.text("type")? {
+        Some(kind) => Some(kind),
+        None => fields.text("signal_type")?,
+    };
+    let kind = required("type", kind)?;
+    let run = run(engine, &mut fields)?;
+    let meta = meta(&mut fields)?;
+    if kind == "metric" {
+        let success = required("success", fields.flag("success")?)?;
+        let score = fields.number("score")?;
+        fields.none_left()?;
+        return Ok(engine.metric(run, success, score, meta)?);
+    }
+    let kind = vocabulary::lookup(&kind)?;
+    let (strength, confidence) = (fields.number("strength")?, fields.number("confidence")?);
+    let graded = fields.number("edit_ratio")?.map(vocabulary::edit_strength).transpose()?;
+    fields.none_left()?;
+    let graded = graded.filter(|_| kind.value == Said::OutputEdited).map(Strength::get);
+    Ok(engine.signal(run, kind, strength.or(graded), confidence, meta)?)
+}
+
+/// What a signal speaks of. Clients that send both ids mean the trace, and the session only beside it.
+fn run(engine: &Engine, fields: &mut Fields) -> Result<Run, ApiError> {
+    let trace = fields.trace("trace_id")?;
+    let session: Option<SessionId> = fields.id("session_id")?;
+    match (trace, session) {
+        (Some(trace), _) => Ok(Run::Trace(trace)),
+        (None, Some(session)) => Ok(Run::Session(engine.session_hash(&session))),
+        (None, None) => Err(SignalError::Nothing.into()),
+    }
+}

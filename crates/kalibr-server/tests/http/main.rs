@@ -1,0 +1,17 @@
+//! The server as its clients meet it: real sockets, a real ledger, providers that are simulated or scripted.
+
+mod bad_input;
+mod client;
+mod decisions;
+mod failures;
+mod gateway;
+mod goals;
+mod guard;
+mod kalibr;
+mod learning;
+mod models;
+mod privacy;
+mod provider;
+mod sessions;
+mod shutdown;
+mod signals;

@@ -1,0 +1,110 @@
+use serde_json::{Value, json};
+
+use crate::kalibr::{Kalibr, LAB};
+
+async fn kalibr() -> Kalibr {
+    Kalibr::with_paths(LAB, json!(["lab/one", "lab/two"])).await
+}
+
+async fn run(kalibr: &Kalibr, body: Value) -> Value {
+    kalibr.client.post("/v1/sessions/s-1/runs", body).await.ok(200)
+}
+
+async fn turn(kalibr: &Kalibr, message: &str) -> Value {
+    kalibr.client.post("/v1/sessions/s-1/turns", json!({ "user_message": message })).await.ok(200)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_links_a_session_to_a_routed_answer_under_any_of_its_ids() {
+    let kalibr = kalibr().await;
+    let trace = kalibr.asked().await;
+    let dashed =
+        format!("{}-{}-{}-{}-{}", &trace[..8], &trace[8..12], &trace[12..16], &trace[16..20], &trace[20..]);
+    let linked =
+        run(&kalibr, json!({ "trace_id": dashed, "run_id": "my run/7", "prompt": "x", "output": "y" })).await;
+    assert_eq!(linked, json!({ "trace_id": trace, "joined": true, "known_path": true }));
+    for id in [trace.as_str(), &dashed, "my%20run%2F7", "s-1"] {
+        assert_eq!(kalibr.decision(id).await["trace_id"], trace, "{id}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_kalibr_did_not_route_becomes_a_decision_of_its_own() {
+    let kalibr = kalibr().await;
+    let told = run(&kalibr, json!({ "goal": "g", "model": "lab/two", "at": 1_760_000_000 })).await;
+    assert_eq!(told["joined"], true);
+    let decision = kalibr.decision(told["trace_id"].as_str().unwrap()).await;
+    assert_eq!(decision["kind"], "observed");
+    assert_eq!(decision["chosen"]["model"], "lab/two");
+    assert_eq!(decision["decided_at"], "2025-10-09T08:53:20.000Z");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_is_classified_and_asserts_only_what_is_clear() {
+    let kalibr = kalibr().await;
+    run(&kalibr, json!({ "goal": "g", "model": "lab/one" })).await;
+
+    let vague = turn(&kalibr, "And what about Portugal?").await;
+    assert_eq!(vague["label"], "continuation");
+    assert_eq!((&vague["asserted"], &vague["signal_id"]), (&json!(false), &Value::Null));
+    assert_eq!(kalibr.decision("s-1").await["evidence"], json!([]));
+
+    let clear = turn(&kalibr, "This is wrong, try again.").await;
+    assert_eq!(
+        (&clear["label"], &clear["asserted"], &clear["joined"]),
+        (&json!("rejection"), &json!(true), &json!(true))
+    );
+    let sum: f64 = clear["probabilities"].as_object().unwrap().values().map(|p| p.as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-9);
+    let evidence = kalibr.decision("s-1").await["evidence"][0].clone();
+    assert_eq!(evidence["signal_id"], clear["signal_id"]);
+    assert_eq!(evidence["addressed_by"], "session");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_sent_twice_under_its_id_is_one_signal() {
+    let kalibr = kalibr().await;
+    run(&kalibr, json!({ "goal": "g", "model": "lab/one" })).await;
+    let body = json!({ "user_message": "Perfect, thanks!", "id": "turn-1" });
+    for _ in 0..2 {
+        let said = kalibr.client.post("/v1/sessions/s-1/turns", body.clone()).await.ok(200);
+        assert_eq!(said["signal_id"], "turn-1");
+    }
+    assert_eq!(kalibr.decision("s-1").await["evidence"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_action_overrules_what_the_user_said() {
+    let kalibr = kalibr().await;
+    run(&kalibr, json!({ "goal": "g", "model": "lab/one" })).await;
+    turn(&kalibr, "This is wrong, try again.").await;
+    let body = json!({ "action_type": "output_used_verbatim", "edit_diff": "-a +b" });
+    let said = kalibr.client.post("/v1/sessions/s-1/actions", body).await.ok(200);
+    assert_eq!(said["joined"], true);
+    let attempt = kalibr.decision("s-1").await["attempts"][0].clone();
+    assert_eq!((&attempt["graded_by"], &attempt["strength"]), (&json!("action"), &json!(1.0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_size_of_an_edit_is_graded() {
+    let kalibr = kalibr().await;
+    run(&kalibr, json!({ "goal": "g", "model": "lab/one" })).await;
+    let mut last = 1.0;
+    for ratio in [0.05, 0.3, 0.9] {
+        let body = json!({ "action_type": "output_edited", "edit_ratio": ratio });
+        kalibr.client.post("/v1/sessions/s-1/actions", body).await.ok(200);
+        let strength = kalibr.decision("s-1").await["attempts"][0]["strength"].as_f64().unwrap();
+        assert!(strength < last, "{ratio}: {strength}");
+        last = strength;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_session_grades_its_last_run() {
+    let kalibr = kalibr().await;
+    let end = json!({ "satisfied": false });
+    assert_eq!(kalibr.client.post("/v1/sessions/s-1/end", end.clone()).await.ok(202)["joined"], false);
+    run(&kalibr, json!({ "goal": "g", "model": "lab/one" })).await;
+    kalibr.client.post("/v1/sessions/s-1/end", end).await.ok(200);
+    assert_eq!(kalibr.decision("s-1").await["attempts"][0]["graded_by"], "session_end");
+}
