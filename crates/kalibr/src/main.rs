@@ -1,0 +1,109 @@
+//! `kalibr`: a self-hosted LLM gateway that learns from what users did with an answer.
+
+mod demo;
+mod serve;
+mod show;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use kalibr_engine::{Config, Engine, EngineConfig, Home};
+
+/// Route each request to the model, tools and parameters that have been working for real users.
+#[derive(Debug, Parser)]
+#[command(name = "kalibr", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve {
+        /// Where to listen; a loopback address. [default: 127.0.0.1:8600, or the configuration's]
+        #[arg(long)]
+        listen: Option<String>,
+        /// The configuration file. [default: kalibr.toml in the data folder, if there is one]
+        #[arg(long, env = "KALIBR_CONFIG")]
+        config: Option<PathBuf>,
+    },
+    /// Show learning happen, without a key and without a network.
+    Demo {
+        /// Print one JSON object instead of drawing.
+        #[arg(long)]
+        json: bool,
+        /// Keep the server up afterwards, until Ctrl-C.
+        #[arg(long)]
+        serve: bool,
+    },
+    /// List the goals and what was learned of their paths.
+    Goals {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell what was known, what was chosen, what came of it, and what that changed.
+    Explain {
+        /// A decision's trace id, or an id that its session was anchored with.
+        trace_id: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("KALIBR_LOG").unwrap_or_else(|_| "warn".into()),
+        )
+        .init();
+    let result = match Cli::parse().command {
+        Command::Serve { listen, config } => serve::serve(listen.as_deref(), config.as_deref()),
+        Command::Demo { json, serve } => demo::demo(json, serve),
+        Command::Goals { json } => open().and_then(|engine| show::goals(engine.as_ref(), json)),
+        Command::Explain { trace_id, json } => {
+            open().and_then(|engine| show::explain(engine.as_ref(), &trace_id, json))
+        }
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            // Reading `kalibr goals | head` to its end is no failure.
+            if error
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+            {
+                return ExitCode::SUCCESS;
+            }
+            let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("kalibr: {error:#}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The configuration: the named file, which must exist, or the data folder's own, which need not.
+fn config(home: &Home, file: Option<&std::path::Path>) -> anyhow::Result<Config> {
+    let default = home.config();
+    Ok(Config::load(file.unwrap_or(&default), file.is_some())?)
+}
+
+/// An engine on the data folder of this user; `None` where there is no ledger yet. Looking must not create one: a
+/// mistyped folder would look like an empty installation.
+fn open() -> anyhow::Result<Option<Engine>> {
+    let home = Home::from_env(&env)?;
+    if !home.ledger().exists() {
+        return Ok(None);
+    }
+    let file = env("KALIBR_CONFIG").map(PathBuf::from);
+    let config = config(&home, file.as_deref())?;
+    Engine::open(EngineConfig::new(home, &config, &env)?).map(Some).context("cannot start")
+}

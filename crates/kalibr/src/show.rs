@@ -1,0 +1,148 @@
+//! What the engine knows, for people in a terminal.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use kalibr_engine::{Engine, Explanation, GoalInfo, LearnedScope};
+
+/// Nothing is queued by reading: closing is quick.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+pub(crate) fn goals(engine: Option<&Engine>, json: bool) -> anyhow::Result<ExitCode> {
+    let goals = engine.map(Engine::goals).unwrap_or_default();
+    engine.map(|engine| engine.close(PATIENCE));
+    let text = if json {
+        serde_json::to_string_pretty(&goals)? + "\n"
+    } else if goals.is_empty() {
+        "no goals yet: create one with PUT /v1/goals/NAME, [goals.NAME] in kalibr.toml, or Router(goal, paths) in \
+         Python\n"
+            .to_owned()
+    } else {
+        goals.iter().map(goal_text).collect::<Vec<_>>().join("\n")
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn goal_text(goal: &GoalInfo) -> String {
+    let mut text = format!("{}\n", goal.name);
+    for scope in &goal.learned {
+        let place = scope_name(scope);
+        if !place.is_empty() {
+            let _ = writeln!(text, "  {place}");
+        }
+        for (path, learned) in scope
+            .paths
+            .iter()
+            .filter_map(|l| goal.paths.iter().find(|p| p.path_id == l.path_id).map(|p| (p, l)))
+        {
+            let _ = writeln!(
+                text,
+                "  {:>6.1} % of requests   success {:.2} ± {:.2} ({} graded of {})   best with {:.0} %   {}",
+                100.0 * learned.share,
+                learned.expected,
+                learned.deviation,
+                learned.graded,
+                learned.attempts,
+                100.0 * learned.p_best,
+                path.label,
+            );
+        }
+    }
+    text
+}
+
+fn scope_name(scope: &LearnedScope) -> String {
+    let mut parts = Vec::new();
+    parts.extend(scope.pipeline.as_ref().map(|pipeline| format!("pipeline {pipeline}")));
+    if scope.bucket.as_str() != "all" {
+        parts.push(format!("bucket {}", scope.bucket));
+    }
+    parts.join(", ")
+}
+
+pub(crate) fn explain(engine: Option<&Engine>, id: &str, json: bool) -> anyhow::Result<ExitCode> {
+    let explanation = engine.map(|engine| engine.explain(id)).transpose()?.flatten();
+    engine.map(|engine| engine.close(PATIENCE));
+    let Some(explanation) = explanation else {
+        anyhow::bail!(
+            "no decision has this id: check it, and that KALIBR_HOME names the data folder that the decision was made in"
+        );
+    };
+    let text = if json {
+        serde_json::to_string_pretty(&explanation)? + "\n"
+    } else {
+        explanation_text(&explanation)
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn explanation_text(e: &Explanation) -> String {
+    let mut text = format!("decision {}\n", e.trace_id);
+    let kind =
+        serde_json::to_value(e.kind).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+    let _ = writeln!(
+        text,
+        "  goal {}, {kind}, {} (epoch {}, table {})",
+        e.goal, e.decided_at, e.epoch, e.table_version
+    );
+    let _ = writeln!(text, "  chosen: {} with probability {:.3}", e.chosen.label, e.propensity);
+    if !e.considered.is_empty() {
+        text += "known then\n";
+    }
+    for c in &e.considered {
+        let _ = write!(
+            text,
+            "  {:>6.1} %   success {:.2} ({} graded)   {}",
+            100.0 * c.propensity,
+            c.expected,
+            c.graded,
+            c.path.label
+        );
+        text += &c.not_eligible.as_ref().map_or_else(String::new, |why| format!("   not eligible: {why}"));
+        text.push('\n');
+    }
+    text += "attempts\n";
+    for a in &e.attempts {
+        let outcome = match (a.answered, a.failure_category) {
+            (Some(true), _) => "answered".to_owned(),
+            (Some(false), category) => format!("failed: {}", category.map_or("unknown", |c| c.as_str())),
+            (None, Some(category)) => format!("not counted: {category}"),
+            (None, None) => "outcome not known".to_owned(),
+        };
+        let latency = a.latency_ms.map_or_else(String::new, |ms| format!(", {ms} ms"));
+        let served = if a.served { ", served" } else { "" };
+        let graded = match (a.graded_by, a.strength) {
+            (Some(source), Some(strength)) => format!("; counts as {strength:.2} by {source}"),
+            _ => "; nobody graded it yet".to_owned(),
+        };
+        let _ = writeln!(text, "  {}. {}: {outcome}{latency}{served}{graded}", a.index, a.path.label);
+    }
+    text += if e.evidence.is_empty() { "no evidence yet\n" } else { "evidence, as it came\n" };
+    for s in &e.evidence {
+        let withdrawn = if s.withdrawn { ", withdrawn" } else { "" };
+        let _ = writeln!(
+            text,
+            "  {} {}: {} (strength {:.2}, confidence {:.2}, by {}{withdrawn})",
+            s.event_time, s.source, s.value, s.strength, s.confidence, s.addressed_by
+        );
+    }
+    if !e.effect.is_empty() {
+        text += "what it changed\n";
+    }
+    for x in &e.effect {
+        let _ = writeln!(
+            text,
+            "  {}: success {:.3} to {:.3}, share {:.1} % to {:.1} %",
+            x.path.label,
+            x.expected_without,
+            x.expected_with,
+            100.0 * x.share_without,
+            100.0 * x.share_with
+        );
+    }
+    text
+}

@@ -1,0 +1,106 @@
+//! The program as its user meets it.
+
+mod common;
+
+use common::{Server, ask, configure, http, kalibr};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn serve_says_one_line_when_it_is_ready_and_leaves_well_when_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path());
+    let server = Server::start(folder.path());
+    ask(&server.addr).unwrap();
+    assert!(server.terminate());
+    // What was decided is in the ledger after a clean stop.
+    let goals = kalibr(folder.path()).args(["goals", "--json"]).output().unwrap();
+    let goals: serde_json::Value = serde_json::from_slice(&goals.stdout).unwrap();
+    let attempts: i64 = goals[0]["learned"][0]["paths"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|path| path["attempts"].as_i64().unwrap())
+        .sum();
+    assert_eq!(attempts, 1);
+}
+
+#[test]
+fn explain_tells_the_same_in_a_terminal_and_over_http_while_the_server_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path());
+    let server = Server::start(folder.path());
+    let (trace, _) = ask(&server.addr).unwrap();
+    let signal = format!(r#"{{"type":"output_edited","trace_id":"{trace}","edit_ratio":0.1}}"#);
+    assert_eq!(http(&server.addr, "POST", "/v1/signals", &signal).unwrap().status, 200);
+
+    let mut over_http = http(&server.addr, "GET", &format!("/v1/decisions/{trace}"), "").unwrap().json();
+    let output = kalibr(folder.path()).args(["explain", &trace, "--json"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let mut in_terminal: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(over_http["evidence"][0]["value"], "output_edited");
+    // The tables of two processes have versions of their own, and refresh a moment apart.
+    for view in [&mut over_http, &mut in_terminal] {
+        view["effect"].take();
+    }
+    assert_eq!(over_http, in_terminal);
+
+    let plain = text(&kalibr(folder.path()).args(["explain", &trace]).output().unwrap().stdout);
+    for word in ["goal g", "chosen: sim/", "answered", "action: output_edited", "what it changed"] {
+        assert!(plain.contains(word), "{word:?} is not in:\n{plain}");
+    }
+}
+
+#[test]
+fn an_unknown_trace_is_an_error_with_a_remedy_and_a_failing_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = kalibr(folder.path()).args(["explain", &"a".repeat(32)]).output().unwrap();
+    assert!(!output.status.success());
+    let said = text(&output.stderr);
+    assert!(said.starts_with("kalibr: no decision has this id") && said.contains("KALIBR_HOME"), "{said}");
+}
+
+#[test]
+fn goals_of_an_empty_data_folder_say_how_to_make_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = kalibr(folder.path()).arg("goals").output().unwrap();
+    assert!(output.status.success());
+    assert!(text(&output.stdout).contains("PUT /v1/goals/NAME"));
+    let mistyped = folder.path().join("mistyped");
+    assert!(kalibr(&mistyped).arg("goals").output().unwrap().status.success());
+    assert!(!mistyped.exists(), "looking must not create a data folder");
+}
+
+#[test]
+fn an_address_that_others_can_reach_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    for listen in ["0.0.0.0:0", "[::]:0", "nonsense"] {
+        let output = kalibr(folder.path()).args(["serve", "--listen", listen]).output().unwrap();
+        assert!(!output.status.success());
+        assert!(text(&output.stderr).contains("127.0.0.1"), "{}", text(&output.stderr));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_mistake_in_the_configuration_is_told_with_the_file_and_the_place() {
+    let folder = tempfile::tempdir().unwrap();
+    for (config, word) in [
+        ("[goals.g]\npaths = []", "at least one path"),
+        ("[goals.g]\npaths = [\"m\"]\nfloor = 2", "floor"),
+        ("[goals.g]\npaths = [\"m\"]\nhalflife = 2", "halflife"),
+        ("[providers.x]\nkind = \"magic\"", "magic"),
+        ("goals = 3", "line 1"),
+        ("[server]\nport = 3", "port"),
+        ("not toml at all", "kalibr.toml"),
+    ] {
+        std::fs::write(folder.path().join("kalibr.toml"), config).unwrap();
+        let output = kalibr(folder.path()).arg("serve").args(["--listen", "127.0.0.1:0"]).output().unwrap();
+        assert!(!output.status.success(), "{config}");
+        assert!(text(&output.stderr).contains(word), "{config}: {}", text(&output.stderr));
+    }
+    let missing = kalibr(folder.path()).args(["serve", "--config", "/nonexistent/k.toml"]).output().unwrap();
+    assert!(text(&missing.stderr).contains("/nonexistent/k.toml"));
+}
