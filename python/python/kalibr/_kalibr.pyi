@@ -1,0 +1,103 @@
+"""The native half. What is meant for use is the layer above it: `kalibr.Router` and `kalibr.feedback`."""
+
+from collections.abc import Callable, Mapping
+from os import PathLike
+from typing import Any, final
+
+__all__ = ["Call", "Engine", "after_fork_in_child", "Signal", "check_failure_category", "Stream", "__version__"]
+
+__version__: str
+
+_Done = Callable[[Any, BaseException | None], None]
+
+def after_fork_in_child() -> None: ...
+def check_failure_category(name: str) -> None: ...
+
+@final
+class Call:
+    def cancel(self) -> None: ...
+
+@final
+class Signal:
+    @staticmethod
+    def typed(
+        name: str,
+        at: int,
+        *,
+        trace_id: str | None = None,
+        session_id: str | None = None,
+        strength: float | None = None,
+        confidence: float | None = None,
+        signal_id: str | None = None,
+    ) -> Signal: ...
+    @staticmethod
+    def action(
+        action: str,
+        at: int,
+        *,
+        trace_id: str | None = None,
+        session_id: str | None = None,
+        edit_ratio: float | None = None,
+        signal_id: str | None = None,
+    ) -> Signal: ...
+    @staticmethod
+    def turn(
+        message: str,
+        at: int,
+        *,
+        trace_id: str | None = None,
+        session_id: str | None = None,
+        signal_id: str | None = None,
+    ) -> tuple[str, float, Signal | None]: ...
+    @staticmethod
+    def metric(
+        success: bool,
+        at: int,
+        *,
+        score: float | None = None,
+        trace_id: str | None = None,
+        session_id: str | None = None,
+        signal_id: str | None = None,
+    ) -> Signal: ...
+    @staticmethod
+    def session_end(session_id: str, satisfied: bool, at: int, *, signal_id: str | None = None) -> Signal: ...
+    @staticmethod
+    def withdrawal(signal_id: str, at: int) -> Signal: ...
+    @staticmethod
+    def run(
+        at: int,
+        *,
+        session_id: str | None = None,
+        trace_id: str | None = None,
+        goal: str | None = None,
+        model: str | None = None,
+    ) -> Signal: ...
+
+@final
+class Stream:
+    def chosen(self) -> dict[str, Any]: ...
+    def next(self) -> bytes | None: ...
+    def next_async(self, callback: _Done) -> Call: ...
+    def close(self) -> None: ...
+
+@final
+class Engine:
+    @staticmethod
+    def open(env: dict[str, str], home: str | PathLike[str] | None = None) -> Engine: ...
+    def register(self, goal: str, paths_json: str) -> list[tuple[str, str]]: ...
+    def paths(self, goal: str) -> list[tuple[str, str]] | None: ...
+    def decide(self, scope: Mapping[str, Any]) -> dict[str, Any]: ...
+    def complete(
+        self, body: bytes, scope: Mapping[str, Any], timeout: float | None
+    ) -> tuple[dict[str, Any], bytes]: ...
+    def complete_async(self, body: bytes, scope: Mapping[str, Any], timeout: float | None, callback: _Done) -> Call: ...
+    def stream(self, body: bytes, scope: Mapping[str, Any], timeout: float | None) -> Stream: ...
+    def stream_async(self, body: bytes, scope: Mapping[str, Any], timeout: float | None, callback: _Done) -> Call: ...
+    def send(self, signal: Signal) -> bool: ...
+    def flush(self, seconds: float) -> bool: ...
+    def explain(self, id: str) -> str | None: ...
+    def goals(self) -> str: ...
+    def health(self) -> tuple[int, int]: ...
+    def close(self, seconds: float) -> bool: ...
+    def suspend(self) -> None: ...
+    def resume(self) -> None: ...

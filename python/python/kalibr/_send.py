@@ -1,0 +1,81 @@
+"""The way of a signal from a caller to the engine: checked at once, sent without waiting, and never in the way."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import time
+from collections.abc import Callable
+
+from kalibr import _engine, _kalibr, _log, _worker
+from kalibr.errors import InvalidSignalError, KalibrError, QueueFullError
+
+
+def now() -> int:
+    """This moment in microseconds since 1970."""
+    return time.time_ns() // 1_000
+
+
+def moment(at: datetime.datetime | float | None) -> int:
+    """An event's time in microseconds since 1970; a datetime without a zone is local time, as everywhere in Python.
+
+    Raises:
+        InvalidSignalError: it is no moment.
+    """
+    if at is None:
+        return now()
+    if isinstance(at, datetime.datetime):
+        at = at.timestamp()
+    if isinstance(at, bool) or not isinstance(at, (int, float)) or not math.isfinite(at) or abs(at) > 1e11:
+        raise InvalidSignalError("at is a datetime, or seconds since 1970")
+    return round(at * 1_000_000)
+
+
+def send(signal: _kalibr.Signal) -> None:
+    """Queues a signal.
+
+    Raises:
+        QueueFullError: too much waits already.
+    """
+    engine = _engine.opened()
+    if engine is not None:
+        engine.send(signal)
+    else:
+        behind(lambda engine: engine.send(signal))
+
+
+def behind(job: _worker.Job) -> None:
+    """Queues work that may wait for the store.
+
+    Raises:
+        QueueFullError: too much waits already.
+    """
+    if not _worker.submit(job):
+        raise QueueFullError("too much feedback waits for the store, which stands still; try again later")
+
+
+def quietly(where: str, make: Callable[[], _kalibr.Signal | None], strict: bool = False) -> bool:
+    """Makes a signal and queues it. What is wrong is logged once per kind, or raised if `strict`.
+
+    Returns:
+        Whether it was taken.
+    """
+    try:
+        signal = make()
+        if signal is not None:
+            send(signal)
+        return True
+    except KalibrError as error:
+        if strict:
+            raise
+        _log.once(where, error, "nothing was recorded")
+    except (TypeError, ValueError, OverflowError) as error:
+        # The native half says these of arguments of a wrong type; its text names the argument, not its value.
+        if strict:
+            raise InvalidSignalError(f"{where}: an argument has a wrong type: {error}") from None
+        _log.once(where, error, "nothing was recorded: an argument has a wrong type")
+    except Exception as error:
+        if strict:
+            raise
+        _log.once(where, error, "nothing was recorded")
+    return False

@@ -1,0 +1,228 @@
+//! What a user did, checked and stamped, on its way to the ledger.
+//!
+//! Making one needs no engine and so never waits, not even for a data folder that is opened for the first time: a wrong
+//! word is answered at once, text is classified at once and goes no further, and the rest may queue.
+
+use std::str::FromStr;
+
+use kalibr_engine::core::evidence::Strength;
+use kalibr_engine::core::ids::{Goal, SessionId, SignalId, Timestamp, TraceId};
+use kalibr_engine::core::outcome::FailureCategory;
+use kalibr_engine::core::path::PathSpec;
+use kalibr_engine::signals::turn::{Classification, TurnLabel, classify};
+use kalibr_engine::signals::vocabulary::{self, SignalType};
+use kalibr_engine::{Engine, Fact, Run, RunReport, SignalError, SignalMeta, fresh_signal_id};
+use pyo3::prelude::*;
+
+use crate::errors;
+
+#[derive(Debug, Clone)]
+enum About {
+    Trace(TraceId),
+    Session(SessionId),
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Typed { about: About, kind: &'static SignalType, strength: Option<f64>, confidence: Option<f64> },
+    Action { about: About, action: String, edit_ratio: Option<f64> },
+    Turn { about: About, read: Classification },
+    Metric { about: About, success: bool, score: Option<f64> },
+    SessionEnd { session: SessionId, satisfied: bool },
+    Withdrawal,
+    Run { session: Option<SessionId>, trace: Option<TraceId>, goal: Option<Goal>, model: Option<String> },
+}
+
+/// A signal that is well formed, and waits to be sent.
+#[pyclass(frozen, module = "kalibr._kalibr")]
+#[derive(Debug, Clone)]
+pub(crate) struct Signal {
+    what: What,
+    id: SignalId,
+    at: Timestamp,
+}
+
+fn parse<T: FromStr<Err = kalibr_engine::core::ids::InvalidId>>(text: Option<&str>) -> PyResult<Option<T>> {
+    text.map(str::parse).transpose().map_err(errors::id)
+}
+
+/// A trace says exactly which run; a session only which conversation.
+fn about(trace: Option<&str>, session: Option<&str>) -> PyResult<About> {
+    match (parse(trace)?, parse(session)?) {
+        (Some(trace), _) => Ok(About::Trace(trace)),
+        (None, Some(session)) => Ok(About::Session(session)),
+        (None, None) => Err(errors::signal(SignalError::Nothing)),
+    }
+}
+
+fn in_range(number: Option<f64>) -> PyResult<()> {
+    number.map(Strength::new).transpose().map(drop).map_err(errors::invalid_signal)
+}
+
+fn signal(what: What, id: Option<&str>, at: i64) -> PyResult<Signal> {
+    Ok(Signal { what, id: parse(id)?.unwrap_or_else(fresh_signal_id), at: Timestamp(at) })
+}
+
+#[pymethods]
+impl Signal {
+    /// A signal of a type by its name.
+    #[staticmethod]
+    #[pyo3(signature = (name, at, *, trace_id=None, session_id=None, strength=None, confidence=None, signal_id=None))]
+    fn typed(
+        name: &str,
+        at: i64,
+        trace_id: Option<&str>,
+        session_id: Option<&str>,
+        strength: Option<f64>,
+        confidence: Option<f64>,
+        signal_id: Option<&str>,
+    ) -> PyResult<Self> {
+        let kind = vocabulary::lookup(name).map_err(errors::invalid_signal)?;
+        in_range(strength)?;
+        in_range(confidence)?;
+        signal(What::Typed { about: about(trace_id, session_id)?, kind, strength, confidence }, signal_id, at)
+    }
+
+    /// What the user did with an answer.
+    #[staticmethod]
+    #[pyo3(signature = (action, at, *, trace_id=None, session_id=None, edit_ratio=None, signal_id=None))]
+    fn action(
+        action: &str,
+        at: i64,
+        trace_id: Option<&str>,
+        session_id: Option<&str>,
+        edit_ratio: Option<f64>,
+        signal_id: Option<&str>,
+    ) -> PyResult<Self> {
+        vocabulary::action(action).map_err(errors::invalid_signal)?;
+        in_range(edit_ratio)?;
+        let action = action.to_owned();
+        signal(What::Action { about: about(trace_id, session_id)?, action, edit_ratio }, signal_id, at)
+    }
+
+    /// A follow-up message, classified: the label, its probability, and the signal that it asserts, if any.
+    #[staticmethod]
+    #[pyo3(signature = (message, at, *, trace_id=None, session_id=None, signal_id=None))]
+    fn turn(
+        py: Python<'_>,
+        message: &str,
+        at: i64,
+        trace_id: Option<&str>,
+        session_id: Option<&str>,
+        signal_id: Option<&str>,
+    ) -> PyResult<(&'static str, f64, Option<Self>)> {
+        let about = about(trace_id, session_id)?;
+        let read = py.detach(|| classify(message));
+        let label = match read.label {
+            TurnLabel::Acceptance => "acceptance",
+            TurnLabel::Rejection => "rejection",
+            TurnLabel::Continuation => "continuation",
+        };
+        let turn = |_| signal(What::Turn { about, read }, signal_id, at);
+        Ok((label, read.confidence(), read.asserted.map(turn).transpose()?))
+    }
+
+    /// The caller's own verdict on an answer.
+    #[staticmethod]
+    #[pyo3(signature = (success, at, *, score=None, trace_id=None, session_id=None, signal_id=None))]
+    fn metric(
+        success: bool,
+        at: i64,
+        score: Option<f64>,
+        trace_id: Option<&str>,
+        session_id: Option<&str>,
+        signal_id: Option<&str>,
+    ) -> PyResult<Self> {
+        in_range(score)?;
+        signal(What::Metric { about: about(trace_id, session_id)?, success, score }, signal_id, at)
+    }
+
+    /// How a session ended.
+    #[staticmethod]
+    #[pyo3(signature = (session_id, satisfied, at, *, signal_id=None))]
+    fn session_end(session_id: &str, satisfied: bool, at: i64, signal_id: Option<&str>) -> PyResult<Self> {
+        let session = session_id.parse().map_err(errors::id)?;
+        signal(What::SessionEnd { session, satisfied }, signal_id, at)
+    }
+
+    /// A signal is taken back.
+    #[staticmethod]
+    fn withdrawal(signal_id: &str, at: i64) -> PyResult<Self> {
+        signal(What::Withdrawal, Some(signal_id), at)
+    }
+
+    /// A run of a session: a decision of the router's, or a call that it did not make.
+    #[staticmethod]
+    #[pyo3(signature = (at, *, session_id=None, trace_id=None, goal=None, model=None))]
+    fn run(
+        at: i64,
+        session_id: Option<&str>,
+        trace_id: Option<&str>,
+        goal: Option<&str>,
+        model: Option<&str>,
+    ) -> PyResult<Self> {
+        let what = What::Run {
+            session: parse(session_id)?,
+            trace: parse(trace_id)?,
+            goal: parse(goal)?,
+            model: model
+                .map(|model| PathSpec::model(model).map(|path| path.model))
+                .transpose()
+                .map_err(errors::bad_model)?,
+        };
+        signal(what, None, at)
+    }
+}
+
+impl Signal {
+    /// The facts that it stands for, under the names that this engine's ledger keeps, and whether it can teach: a run of
+    /// a model that is on no path of its goal cannot.
+    pub(crate) fn facts(&self, engine: &Engine) -> Result<(Vec<Fact>, bool), SignalError> {
+        let run = |about: &About| match about {
+            About::Trace(trace) => Run::Trace(*trace),
+            About::Session(session) => Run::Session(engine.session_hash(session)),
+        };
+        let meta = SignalMeta { id: Some(self.id.clone()), at: Some(self.at) };
+        let fact = match &self.what {
+            What::Typed { about, kind, strength, confidence } => {
+                engine.signal(run(about), kind, *strength, *confidence, meta)?
+            }
+            What::Action { about, action, edit_ratio } => {
+                engine.action(run(about), action, *edit_ratio, meta)?
+            }
+            What::Turn { about, read } => {
+                return Ok((engine.classified(run(about), read, meta).into_iter().collect(), true));
+            }
+            What::Metric { about, success, score } => engine.metric(run(about), *success, *score, meta)?,
+            What::SessionEnd { session, satisfied } => {
+                engine.session_end(engine.session_hash(session), *satisfied, meta)
+            }
+            What::Withdrawal => engine.withdrawal(self.id.clone()),
+            What::Run { session, trace, goal, model } => {
+                let report = RunReport {
+                    trace: *trace,
+                    alias: None,
+                    goal: goal.clone(),
+                    model: model.clone(),
+                    at: Some(self.at),
+                };
+                let session = session.as_ref().map(|session| engine.session_hash(session));
+                return engine.run(session, &report).map(|run| (run.facts, run.known_path));
+            }
+        };
+        Ok((vec![fact], true))
+    }
+}
+
+/// Raises `InvalidSignalError` for what is no failure category.
+#[pyfunction]
+pub(crate) fn check_failure_category(name: &str) -> PyResult<()> {
+    if FailureCategory::from_name(name).is_some() {
+        return Ok(());
+    }
+    let known: Vec<_> = FailureCategory::ALL.iter().map(|category| category.as_str()).collect();
+    Err(errors::invalid_signal(format!(
+        "the failure category is not a known one; use one of {}",
+        known.join(", ")
+    )))
+}
