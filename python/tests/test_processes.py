@@ -181,6 +181,20 @@ def test_the_end_of_a_process_drains(home: Home, ending: str) -> None:
     assert len(home.signals("sent-%")) == 1000 + ("late" in ending)
 
 
+def test_a_configuration_that_cannot_be_used_is_said_and_does_not_hold_up_the_end_of_the_process(home: Home) -> None:
+    home.add_config("[goals.g]\npaths = []\n")
+    begun = time.monotonic()
+    done = home.run(
+        """
+        from kalibr import feedback
+        assert feedback.user_accepted(trace_id="a" * 32)
+        assert not feedback.flush(20)
+        """
+    )
+    assert time.monotonic() - begun < 8, "the end of the process waits 10 seconds for a store that stands still"
+    assert "at least one path" in done.stderr
+
+
 def test_a_pool_of_celery_drains_when_its_processes_end(home: Home) -> None:
     pytest.importorskip("celery")
     done = home.run(

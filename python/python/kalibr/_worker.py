@@ -20,6 +20,7 @@ Job = Callable[[_kalibr.Engine], object]
 LIMIT = 65_536
 """Most jobs that wait; each holds a few hundred bytes."""
 _RETRY = (0.05, 1.0)
+_LOOK = 0.05
 
 
 class _Worker:
@@ -28,6 +29,8 @@ class _Worker:
         self._jobs: queue.SimpleQueue[Job | threading.Event] = queue.SimpleQueue()
         self._start = threading.Lock()
         self._thread: threading.Thread | None = None
+        # The configuration cannot be used: no waiting mends that, and the end of a process need not wait for it.
+        self._misconfigured = False
 
     def submit(self, job: Job) -> bool:
         if self._jobs.qsize() >= LIMIT:
@@ -42,7 +45,11 @@ class _Worker:
         self._ensure_running()
         done = threading.Event()
         self._jobs.put(done)
-        return done.wait(timeout)
+        deadline = time.monotonic() + timeout
+        while not done.wait(max(0.0, min(_LOOK, deadline - time.monotonic()))):
+            if self._misconfigured or time.monotonic() >= deadline:
+                return done.is_set()
+        return True
 
     def _ensure_running(self) -> None:
         # Of several first callers one starts the thread; the others need not wait for that.
@@ -70,9 +77,12 @@ class _Worker:
         wait = _RETRY[0]
         while True:
             try:
-                job(_engine.get())
+                engine = _engine.get()
+                self._misconfigured = False
+                job(engine)
                 return
             except (StoreError, ConfigError, QueueFullError) as error:
+                self._misconfigured = isinstance(error, ConfigError)
                 _log.once("background", error, "feedback waits in memory")
             except Exception as error:
                 _log.once("background", error, "feedback was not taken")

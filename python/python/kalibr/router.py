@@ -45,6 +45,9 @@ class Router:
         UnknownGoalError: `paths` is `None` and there is no such goal.
         StoreError, ConfigError: the data folder or the configuration cannot be used.
 
+    A goal or path that is new is written down first: that waits for the store, 10 seconds at the most. What is known
+    already costs nothing, so a router may be made per request.
+
     Example:
         router = Router("research_summary", ["gpt-4o", {"model": "gpt-4o-mini", "params": {"temperature": 0}}],
                         success_when=lambda text: len(text) > 200)
