@@ -106,7 +106,6 @@ def test_errors_are_the_clients_own_and_say_what_to_do(client: openai.OpenAI) ->
 def test_what_users_accept_is_routed_to(address: str, client: openai.OpenAI) -> None:
     """The loop from outside: 40 requests, three levels of signals, and the share that follows."""
     assert call(address, "PUT", "/v1/goals/loop", {"paths": ["sim/poor", "sim/good"]}).status == 200
-    models = []
     for i in range(40):
         session = {"x-kalibr-session": f"user-{i}"}
         raw = client.chat.completions.with_raw_response.create(model="goal:loop", messages=HELLO, extra_headers=session)
@@ -123,7 +122,5 @@ def test_what_users_accept_is_routed_to(address: str, client: openai.OpenAI) -> 
             action = "output_used_verbatim" if likes else "output_discarded"
             sent = call(address, "POST", f"/v1/sessions/user-{i}/actions", {"action_type": action})
         assert sent.status == 200 and sent.json()["joined"] is True
-        models.append(model)
     learned = call(address, "GET", "/v1/goals/loop").json()["learned"][0]["paths"]
     assert learned[1]["share"] > 0.9, learned
-    assert models[-10:].count("sim/good") > models[:10].count("sim/good") or models.count("sim/good") > 35

@@ -221,6 +221,8 @@ impl Walk {
         Ok(Step { attempt, index, path_id, path, call })
     }
 
+    // `complete` and `stream` each spell the loop over attempts out: one loop over an async closure would make futures
+    // that the compiler cannot show to be `Send`.
     async fn in_time<T>(&self, call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
         let Some((timeout, deadline)) = self.deadline else { return call.await };
         tokio::time::timeout_at(deadline, call).await.unwrap_or_else(|_| {

@@ -215,16 +215,21 @@ impl Engine {
             let target = self.upstream().resolve(model).ok()?;
             Some((target.provider.name().to_owned(), target.model))
         };
-        let is = |path: &PathSpec, model: &str| {
-            path.model == model
-                || path.model.rsplit('/').next() == Some(model)
-                || place(&path.model).is_some_and(|known| Some(known) == place(model))
+        // Where two providers have a model of one name, the one that the name resolves to comes first.
+        let same = |path: &PathSpec, model: &str| {
+            path.model == model || place(&path.model).is_some_and(|known| Some(known) == place(model))
         };
+        let alike = |path: &PathSpec, model: &str| path.model.rsplit('/').next() == Some(model);
         let mut paths: Vec<_> = goal.record.paths.iter().filter(|path| path.enabled).collect();
         paths.sort_by_key(|path| {
             path.id != called.id() && !(path.spec.tools.is_empty() && path.spec.params.is_empty())
         });
-        let find = |model: &str| paths.iter().find(|path| is(&path.spec, model)).map(|path| path.id);
+        let find = |model: &str| {
+            let first = |fits: &dyn Fn(&PathSpec, &str) -> bool| {
+                paths.iter().find(|path| fits(&path.spec, model)).map(|path| path.id)
+            };
+            first(&same).or_else(|| first(&alike))
+        };
         find(&called.model).or_else(|| find(undated(&called.model)?))
     }
 

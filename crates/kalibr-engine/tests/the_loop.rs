@@ -320,6 +320,13 @@ fn a_reported_model_is_known_by_its_own_name_its_providers_prefix_or_its_date() 
     for model in ["openai/gpt-4o", "gpt-4o", "gpt-4o-2024-08-06", "sim/good", "good"] {
         assert!(run(model).known_path, "{model}");
     }
+    // Of two providers with a model of one name, the bare name is the one that it resolves to.
+    put(&engine, &["openrouter/openai/gpt-4o", "openai/gpt-4o", "sim/good"]);
+    let bare = run("gpt-4o");
+    let bare_trace = bare.trace.to_string();
+    engine.send(bare.facts).unwrap();
+    assert!(engine.flush(PATIENCE));
+    assert_eq!(engine.explain(&bare_trace).unwrap().unwrap().chosen.model, "openai/gpt-4o");
     let stranger = run("gpt-4o-mini");
     assert!(!stranger.known_path);
     let trace = stranger.trace.to_string();
@@ -330,24 +337,75 @@ fn a_reported_model_is_known_by_its_own_name_its_providers_prefix_or_its_date() 
     engine.close(PATIENCE);
 }
 
+/// A provider that refuses the requests of one model, finds those of another too long, and fails on all others.
+fn refusing_provider() -> String {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for connection in listener.incoming().map_while(Result::ok) {
+            let mut reader = BufReader::new(&connection);
+            let (mut line, mut length) = (String::new(), 0);
+            while reader.read_line(&mut line).unwrap_or(0) > 2 {
+                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                line.clear();
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let body = String::from_utf8(body).unwrap();
+            let (status, error) = match () {
+                () if body.contains("refuses") => {
+                    ("400 Bad Request", r#"{"error":{"type":"invalid_request_error"}}"#)
+                }
+                () if body.contains("too-small") => {
+                    ("400 Bad Request", r#"{"error":{"code":"context_length_exceeded"}}"#)
+                }
+                () => ("500 Internal Server Error", r#"{"error":{}}"#),
+            };
+            let length = error.len();
+            let head = "content-type: application/json\r\nconnection: close";
+            write!(&connection, "HTTP/1.1 {status}\r\n{head}\r\ncontent-length: {length}\r\n\r\n{error}")
+                .unwrap();
+        }
+    });
+    base_url
+}
+
 #[tokio::test]
-async fn a_request_that_was_refused_grades_no_path_whatever_its_user_says() {
+async fn where_no_answer_came_nobody_is_graded_whatever_the_user_says() {
     let folder = tempfile::tempdir().unwrap();
-    let engine = open(folder.path());
-    put(&engine, &["sim/missing-model"]);
-    // The simulated provider answers 404 for a model that it does not have: the path's fault, so it is not graded.
-    let Err(CompleteError::Failed { trace: Some(trace), .. }) = ask(&engine).await else {
-        panic!("it must fail")
-    };
-    let signal = engine
-        .signal(Run::Trace(trace), lookup("user_rejected").unwrap(), None, None, SignalMeta::default())
-        .unwrap();
-    engine.send(vec![signal]).unwrap();
-    assert!(engine.flush(PATIENCE));
-    let explanation = engine.explain(&trace.to_string()).unwrap().unwrap();
-    assert_eq!(explanation.evidence.len(), 1);
-    assert!(explanation.attempts.iter().all(|a| !a.served && a.graded_by.is_none()));
-    assert_eq!(engine.goal(&goal()).unwrap().learned[0].paths[0].graded, 0);
+    let providers = serde_json::json!({ "providers": { "fake": { "base_url": refusing_provider() } } });
+    let config: Config = serde_json::from_value(providers).unwrap();
+    let engine =
+        Engine::open(EngineConfig::new(Home::at(folder.path()), &config, &|_| None).unwrap()).unwrap();
+    for (models, replies) in [
+        // The request itself is at fault: nobody is to blame, and the next path is not asked.
+        (vec!["fake/refuses"], vec![None]),
+        (vec!["fake/down"], vec![Some(false)]),
+        // The first path cannot read so much, the second is down.
+        (vec!["fake/too-small", "fake/down"], vec![None, Some(false)]),
+    ] {
+        put(&engine, &models);
+        let body =
+            ChatRequest::parse(br#"{"model":"goal:g","messages":[{"role":"user","content":"hello"}]}"#)
+                .unwrap();
+        let request = CompleteRequest { decide: DecideRequest::of(goal()), body, timeout: None };
+        let failed = engine.complete(request).await;
+        let Err(CompleteError::Failed { trace: Some(trace), .. }) = failed else { panic!("no path answers") };
+        let kind = lookup("user_rejected").unwrap();
+        let signal = engine.signal(Run::Trace(trace), kind, None, None, SignalMeta::default()).unwrap();
+        engine.send(vec![signal]).unwrap();
+        assert!(engine.flush(PATIENCE));
+        let explanation = engine.explain(&trace.to_string()).unwrap().unwrap();
+        assert_eq!(explanation.evidence.len(), 1);
+        assert!(explanation.attempts.iter().all(|a| !a.served && a.graded_by.is_none()), "{models:?}");
+        let mut answered: Vec<_> = explanation.attempts.iter().map(|a| a.answered).collect();
+        answered.sort_unstable();
+        assert_eq!(answered, replies, "{models:?}");
+        assert!(engine.goal(&goal()).unwrap().learned[0].paths.iter().all(|path| path.graded == 0));
+    }
     engine.close(PATIENCE);
 }
 
