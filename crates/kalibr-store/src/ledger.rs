@@ -1,5 +1,7 @@
 //! The one interface that every store answers.
 
+use std::sync::Arc;
+
 use kalibr_core::counters::{Cell, Count};
 use kalibr_core::evidence::Signal;
 use kalibr_core::ids::{Bucket, Goal, KeyedHash, PathId, Pipeline, Timestamp, TraceId};
@@ -24,8 +26,8 @@ pub struct Scope {
 pub struct PathRecord {
     /// Its identity.
     pub id: PathId,
-    /// Model, tools and params.
-    pub spec: PathSpec,
+    /// Model, tools and params. Shared: thousands of goals may have the same path.
+    pub spec: Arc<PathSpec>,
     /// Whether it may be chosen. A path that was taken off a goal is kept, with its history.
     pub enabled: bool,
 }
@@ -74,15 +76,28 @@ pub enum Change {
     Goal(GoalId),
 }
 
-/// The whole learned state at one moment.
-#[derive(Debug, Clone, Default)]
-pub struct Snapshot {
-    /// The last change that is contained.
-    pub seq: i64,
-    /// All goals, deleted ones too.
-    pub goals: Vec<GoalRecord>,
-    /// All counters.
-    pub counters: Vec<CounterRow>,
+/// A piece of the learned state.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Piece {
+    /// A goal; deleted ones come too.
+    Goal(GoalRecord),
+    /// All counters of one scope, by their cells.
+    Counters(Scope, Vec<(Cell, Count)>),
+}
+
+/// What counting everything again from the facts has found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recount {
+    /// Decisions that were counted.
+    pub decisions: u64,
+    /// Counters that the ledger held.
+    pub counters: u64,
+    /// Counters that differ from the facts, missing ones included.
+    pub wrong: u64,
+    /// Some of those, with what must be added to each.
+    pub examples: Vec<CounterRow>,
+    /// Whether they were put right.
+    pub repaired: bool,
 }
 
 /// What happened since a change.
@@ -164,11 +179,12 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// [`StoreError::Unavailable`] when it may be tried again.
     fn goal(&self, id: GoalId) -> Result<Option<GoalRecord>, StoreError>;
 
-    /// Reads all learned state.
+    /// Reads all learned state as it is at one moment, and hands it over piece by piece: all goals, then all scopes.
+    /// Returns the last change that it contains.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when it may be tried again.
-    fn snapshot(&self) -> Result<Snapshot, StoreError>;
+    /// [`StoreError::Unavailable`] when it may be tried again. What was handed over by then is to be thrown away.
+    fn snapshot(&self, take: &mut dyn FnMut(Piece)) -> Result<i64, StoreError>;
 
     /// Reads what happened after change number `since`.
     ///
@@ -193,6 +209,16 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Unavailable`] when it may be tried again.
     fn maintain(&self, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Counts everything again from decisions, attempts, signals and withdrawals, and compares with the counters. With
+    /// `repair` it puts wrong ones right; that is a change like any other, which running processes follow.
+    ///
+    /// Comparing disturbs nobody. If there is something to repair, everything is counted once more with all other
+    /// writers waiting, some seconds for each million decisions.
+    ///
+    /// # Errors
+    /// As [`Ledger::commit`].
+    fn recount(&self, repair: bool) -> Result<Recount, StoreError>;
 
     /// Closes all connections and keeps everyone out until [`Ledger::resume`]: for the moment of a `fork`.
     fn suspend(&self);

@@ -21,7 +21,7 @@ pub use facts::{
 };
 pub use ledger::{
     Change, Changes, Committed, CounterRow, DecisionRecord, GoalRecord, Ledger, PathRecord, PathUpdate,
-    Scope, SignalRecord, Snapshot,
+    Piece, Recount, Scope, SignalRecord,
 };
 pub use sqlite::SqliteLedger;
 pub use writer::{Ack, QueueFull, Writer, WriterConfig};

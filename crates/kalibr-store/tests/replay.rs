@@ -127,5 +127,6 @@ proptest! {
 
         prop_assert_eq!(counters(&lived), counters(&replayed));
         prop_assert_eq!(tailed(&lived), counters(&replayed));
+        prop_assert_eq!(lived.recount(false).unwrap().wrong, 0);
     }
 }

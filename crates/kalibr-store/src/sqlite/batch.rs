@@ -9,11 +9,10 @@ use std::collections::BTreeMap;
 use kalibr_core::counters::{Cell, Count, Epoch};
 use kalibr_core::evidence::Pattern;
 use kalibr_core::ids::{PathId, TraceId};
-use kalibr_core::trace::{Attempt, Share, Trace, moves};
+use kalibr_core::trace::{Share, Trace, moves};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{Problem, codec};
-use crate::facts::GoalId;
 use crate::ledger::Scope;
 
 /// What a decision counts for, and where.
@@ -77,20 +76,16 @@ impl<'t> Batch<'t> {
 fn fold(transaction: &Transaction<'_>, trace: TraceId) -> Result<Option<Folded>, Problem> {
     let place = transaction
         .prepare_cached("SELECT goal, pipeline, bucket, epoch FROM decisions WHERE trace = ?1")?
-        .query_row([trace.as_bytes()], |row| {
-            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get(3)?))
-        })
+        .query_row([trace.as_bytes()], |row| Ok((codec::scope(row, 0), row.get(3)?)))
         .optional()?;
-    let Some((goal, pipeline, bucket, epoch)) = place else { return Ok(None) };
-    let scope =
-        Scope { goal: GoalId(goal), pipeline: codec::pipeline(&pipeline)?, bucket: codec::bucket(&bucket)? };
+    let Some((scope, epoch)) = place else { return Ok(None) };
+    let scope = scope?;
     let mut statement =
         transaction.prepare_cached("SELECT idx, path, reply FROM attempts WHERE trace = ?1")?;
     let mut rows = statement.query([trace.as_bytes()])?;
     let mut attempts = Vec::new();
     while let Some(row) = rows.next()? {
-        let reply = codec::reply(row.get(2)?)?;
-        attempts.push(Attempt { index: row.get(0)?, path: PathId::from_bytes(row.get(1)?), reply });
+        attempts.push(codec::attempt(row, 0)?);
     }
     let mut statement = transaction.prepare_cached(
         "SELECT id, source, value, strength, confidence, event_at, attempt FROM signals AS s

@@ -4,6 +4,7 @@ use kalibr_core::counters::{Cell, Count, Epoch};
 use kalibr_core::evidence::{Pattern, Signal, Source, Strength, Value};
 use kalibr_core::ids::{Bucket, KeyedHash, PathId, Pipeline, SignalId, Timestamp, TraceId};
 use kalibr_core::outcome::Reply;
+use kalibr_core::trace::Attempt;
 use rusqlite::Row;
 
 use super::Problem;
@@ -51,19 +52,44 @@ pub(super) fn hash(bytes: Option<[u8; 16]>) -> Option<KeyedHash> {
 
 /// Reads a counter whose columns start at `at`: goal, pipeline, bucket, epoch, path, pattern, n, score.
 pub(super) fn counter(row: &Row<'_>, at: usize) -> Result<CounterRow, Problem> {
-    Ok(CounterRow {
-        scope: Scope {
-            goal: GoalId(row.get(at)?),
-            pipeline: pipeline(row.get_ref(at + 1)?.as_str().map_err(|_| damaged("a pipeline is no text"))?)?,
-            bucket: bucket(row.get_ref(at + 2)?.as_str().map_err(|_| damaged("a bucket is no text"))?)?,
-        },
-        cell: Cell {
-            epoch: Epoch(row.get(at + 3)?),
-            path: PathId::from_bytes(row.get(at + 4)?),
-            pattern: Pattern::from_bits(row.get(at + 5)?),
-        },
-        count: Count { n: row.get(at + 6)?, score: row.get(at + 7)? },
+    let (cell, count) = cell(row, at + 3)?;
+    Ok(CounterRow { scope: scope(row, at)?, cell, count })
+}
+
+/// Reads a scope whose columns start at `at`: goal, pipeline, bucket.
+pub(super) fn scope(row: &Row<'_>, at: usize) -> Result<Scope, Problem> {
+    Ok(Scope {
+        goal: GoalId(row.get(at)?),
+        pipeline: pipeline(text(row, at + 1)?)?,
+        bucket: bucket(text(row, at + 2)?)?,
     })
+}
+
+/// Whether the scope whose columns start at `at` is this one; cheaper than reading it.
+pub(super) fn is_scope(row: &Row<'_>, at: usize, scope: &Scope) -> Result<bool, Problem> {
+    Ok(row.get::<_, i64>(at)? == scope.goal.0
+        && text(row, at + 1)? == pipeline_text(scope.pipeline.as_ref())
+        && text(row, at + 2)? == scope.bucket.as_str())
+}
+
+/// Reads a cell and its count whose columns start at `at`: epoch, path, pattern, n, score.
+pub(super) fn cell(row: &Row<'_>, at: usize) -> Result<(Cell, Count), Problem> {
+    let cell = Cell {
+        epoch: Epoch(row.get(at)?),
+        path: PathId::from_bytes(row.get(at + 1)?),
+        pattern: Pattern::from_bits(row.get(at + 2)?),
+    };
+    Ok((cell, Count { n: row.get(at + 3)?, score: row.get(at + 4)? }))
+}
+
+fn text<'r>(row: &'r Row<'_>, at: usize) -> Result<&'r str, Problem> {
+    row.get_ref(at)?.as_str().map_err(|_| damaged("a pipeline or bucket is no text"))
+}
+
+/// Reads an attempt whose columns start at `at`: idx, path, reply.
+pub(super) fn attempt(row: &Row<'_>, at: usize) -> Result<Attempt, Problem> {
+    let reply = reply(row.get(at + 2)?)?;
+    Ok(Attempt { index: row.get(at)?, path: PathId::from_bytes(row.get(at + 1)?), reply })
 }
 
 /// Reads a signal whose columns start at 0: id, source, value, strength, confidence, event_at, attempt.

@@ -7,6 +7,7 @@ mod batch;
 mod codec;
 mod goals;
 mod read;
+mod recount;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use crate::error::StoreError;
 use crate::facts::{Fact, GoalId};
 use crate::gate::Gate;
-use crate::ledger::{Changes, Committed, DecisionRecord, GoalRecord, Ledger, PathUpdate, Snapshot};
+use crate::ledger::{Changes, Committed, DecisionRecord, GoalRecord, Ledger, PathUpdate, Piece, Recount};
 
 /// Schema versions, oldest first: `user_version` counts how many of them a file has been through.
 const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
@@ -240,11 +241,11 @@ impl Ledger for SqliteLedger {
         self.with(&self.tail, |connection| read::goal(connection, id))
     }
 
-    fn snapshot(&self) -> Result<Snapshot, StoreError> {
+    fn snapshot(&self, take: &mut dyn FnMut(Piece)) -> Result<i64, StoreError> {
         self.with(&self.tail, |connection| {
             // One read transaction: goals, counters and the change number must be of one moment.
             let transaction = connection.transaction()?;
-            read::snapshot(&transaction, &self.tenant)
+            read::snapshot(&transaction, &self.tenant, take)
         })
     }
 
@@ -268,6 +269,11 @@ impl Ledger for SqliteLedger {
 
     fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {
         self.write(|transaction| write::maintain(transaction, now))
+    }
+
+    fn recount(&self, repair: bool) -> Result<Recount, StoreError> {
+        // A connection of its own: it takes long, and nobody should wait for it.
+        self.with(&Mutex::default(), |connection| recount::recount(connection, repair))
     }
 
     fn suspend(&self) {

@@ -1,13 +1,17 @@
 //! Reading the ledger.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use kalibr_core::counters::{Cell, Count, Epoch};
 use kalibr_core::ids::{Goal, KeyedHash, PathId, Timestamp, TraceId};
 use kalibr_core::outcome::FailureCategory;
-use rusqlite::{Connection, OptionalExtension};
+use kalibr_core::path::PathSpec;
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{Problem, codec};
 use crate::facts::{AttemptFact, DecisionFact, GoalId};
-use crate::ledger::{Change, Changes, DecisionRecord, GoalRecord, PathRecord, SignalRecord, Snapshot};
+use crate::ledger::{Change, Changes, DecisionRecord, GoalRecord, PathRecord, Piece, Scope, SignalRecord};
 
 /// Most changes that one look at the tail takes; the rest comes with the next.
 const CHANGES_PER_LOOK: i64 = 20_000;
@@ -29,41 +33,92 @@ pub(super) fn goal(connection: &Connection, id: GoalId) -> Result<Option<GoalRec
     let Some((name, settings, active)) = head else {
         return Ok(None);
     };
-    let name = Goal::new(&name).map_err(|_| codec::damaged("a goal's name is malformed"))?;
+    let name = goal_name(&name)?;
     let mut statement = connection.prepare_cached(
         "SELECT id, spec, enabled FROM paths WHERE goal = ?1 ORDER BY enabled DESC, position, id",
     )?;
     let mut rows = statement.query([id.0])?;
     let mut paths = Vec::new();
     while let Some(row) = rows.next()? {
-        let spec: String = row.get(1)?;
-        paths.push(PathRecord {
-            id: PathId::from_bytes(row.get(0)?),
-            spec: serde_json::from_str(&spec).map_err(|_| codec::damaged("a path is malformed"))?,
-            enabled: row.get(2)?,
-        });
+        paths.push(path(row, None)?);
     }
     Ok(Some(GoalRecord { id, name, settings, active, paths }))
 }
 
-pub(super) fn snapshot(connection: &Connection, tenant: &str) -> Result<Snapshot, Problem> {
+pub(super) fn snapshot(
+    connection: &Connection,
+    tenant: &str,
+    take: &mut dyn FnMut(Piece),
+) -> Result<i64, Problem> {
     let seq = last_change(connection)?;
-    let ids: Vec<i64> = connection
-        .prepare_cached("SELECT id FROM goals WHERE tenant = ?1 ORDER BY id")?
-        .query_map([tenant], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    let mut goals = Vec::with_capacity(ids.len());
-    for id in ids {
-        goals.extend(goal(connection, GoalId(id))?);
-    }
-    let mut statement = connection
-        .prepare_cached("SELECT goal, pipeline, bucket, epoch, path, pattern, n, score FROM counters")?;
+    goals(connection, tenant, take)?;
+    // In the order of the table, where each scope's counters lie together.
+    let mut statement = connection.prepare_cached(
+        "SELECT goal, pipeline, bucket, epoch, path, pattern, n, score FROM counters
+         ORDER BY goal, pipeline, bucket, epoch, path, pattern",
+    )?;
     let mut rows = statement.query([])?;
-    let mut counters = Vec::new();
+    let mut current: Option<(Scope, Vec<(Cell, Count)>)> = None;
     while let Some(row) = rows.next()? {
-        counters.push(codec::counter(row, 0)?);
+        let cell = codec::cell(row, 3)?;
+        match &mut current {
+            Some((scope, cells)) if codec::is_scope(row, 0, scope)? => cells.push(cell),
+            other => {
+                if let Some((scope, cells)) = other.replace((codec::scope(row, 0)?, vec![cell])) {
+                    take(Piece::Counters(scope, cells));
+                }
+            }
+        }
     }
-    Ok(Snapshot { seq, goals, counters })
+    if let Some((scope, cells)) = current {
+        take(Piece::Counters(scope, cells));
+    }
+    Ok(seq)
+}
+
+fn goals(connection: &Connection, tenant: &str, take: &mut dyn FnMut(Piece)) -> Result<(), Problem> {
+    let mut statement = connection.prepare_cached(
+        "SELECT p.id, p.spec, p.enabled, g.id, g.name, g.settings, g.active
+         FROM goals AS g LEFT JOIN paths AS p ON p.goal = g.id WHERE g.tenant = ?1
+         ORDER BY g.id, p.enabled DESC, p.position, p.id",
+    )?;
+    let mut rows = statement.query([tenant])?;
+    let mut specs: HashMap<String, Arc<PathSpec>> = HashMap::new();
+    let mut current: Option<GoalRecord> = None;
+    while let Some(row) = rows.next()? {
+        let id = GoalId(row.get(3)?);
+        if current.as_ref().is_none_or(|goal| goal.id != id) {
+            let (name, settings, active) = (row.get::<_, String>(4)?, row.get(5)?, row.get(6)?);
+            let next = GoalRecord { id, name: goal_name(&name)?, settings, active, paths: Vec::new() };
+            if let Some(goal) = current.replace(next) {
+                take(Piece::Goal(goal));
+            }
+        }
+        if let (Some(goal), Some(text)) = (&mut current, row.get_ref(1)?.as_str_or_null().ok().flatten()) {
+            let known = specs.get(text).cloned();
+            let path = path(row, known)?;
+            specs.entry(text.to_owned()).or_insert_with(|| Arc::clone(&path.spec));
+            goal.paths.push(path);
+        }
+    }
+    if let Some(goal) = current {
+        take(Piece::Goal(goal));
+    }
+    Ok(())
+}
+
+/// Reads a path whose columns start at 0: id, spec, enabled. `known` is its spec if it was read before.
+fn path(row: &Row<'_>, known: Option<Arc<PathSpec>>) -> Result<PathRecord, Problem> {
+    let spec = match known {
+        Some(spec) => spec,
+        None => serde_json::from_str(&row.get::<_, String>(1)?)
+            .map_err(|_| codec::damaged("a path is malformed"))?,
+    };
+    Ok(PathRecord { id: PathId::from_bytes(row.get(0)?), spec, enabled: row.get(2)? })
+}
+
+fn goal_name(text: &str) -> Result<Goal, Problem> {
+    Goal::new(text).map_err(|_| codec::damaged("a goal's name is malformed"))
 }
 
 pub(super) fn changes(connection: &Connection, since: i64) -> Result<Changes, Problem> {
@@ -123,7 +178,7 @@ pub(super) fn decision(connection: &Connection, trace: TraceId) -> Result<Option
         model: row.get(13)?,
     };
     Ok(Some(DecisionRecord {
-        goal: Goal::new(&name).map_err(|_| codec::damaged("a goal's name is malformed"))?,
+        goal: goal_name(&name)?,
         attempts: attempts(connection, trace)?,
         signals: signals(connection, trace)?,
         counters: counters(connection, &decision)?,
@@ -157,15 +212,13 @@ fn attempts(connection: &Connection, trace: TraceId) -> Result<Vec<AttemptFact>,
 
 fn counters(connection: &Connection, decision: &DecisionFact) -> Result<Vec<(Cell, Count)>, Problem> {
     let mut statement = connection.prepare_cached(
-        "SELECT goal, pipeline, bucket, epoch, path, pattern, n, score FROM counters
-         WHERE goal = ?1 AND pipeline = ?2 AND bucket = ?3 ORDER BY epoch DESC",
+        "SELECT epoch, path, pattern, n, score FROM counters WHERE goal = ?1 AND pipeline = ?2 AND bucket = ?3",
     )?;
     let pipeline = codec::pipeline_text(decision.pipeline.as_ref());
     let mut rows = statement.query(rusqlite::params![decision.goal.0, pipeline, decision.bucket.as_str()])?;
     let mut counters = Vec::new();
     while let Some(row) = rows.next()? {
-        let row = codec::counter(row, 0)?;
-        counters.push((row.cell, row.count));
+        counters.push(codec::cell(row, 0)?);
     }
     Ok(counters)
 }

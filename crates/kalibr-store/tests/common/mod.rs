@@ -82,9 +82,25 @@ pub fn accepted(id: &str, n: u32) -> Fact {
     Fact::Signal(signal(id, About::Trace(trace(n)), Source::Explicit, Value::UserAccepted, 10))
 }
 
-/// Sums of all counters by pattern bits and path, without what is zero.
+/// All counters, in order.
 pub fn counters(ledger: &dyn Ledger) -> Vec<CounterRow> {
-    let mut rows = ledger.snapshot().unwrap().counters;
-    rows.sort_by(|a, b| (&a.scope, a.cell).cmp(&(&b.scope, b.cell)));
+    let mut rows = Vec::new();
+    ledger
+        .snapshot(&mut |piece| {
+            if let Piece::Counters(scope, cells) = piece {
+                rows.extend(cells.into_iter().map(|(cell, count)| CounterRow {
+                    scope: scope.clone(),
+                    cell,
+                    count,
+                }));
+            }
+        })
+        .unwrap();
+    assert!(rows.is_sorted_by_key(|row| (row.scope.clone(), row.cell)));
     rows
+}
+
+/// The last change that a snapshot contains.
+pub fn last_change(ledger: &dyn Ledger) -> i64 {
+    ledger.snapshot(&mut |_| {}).unwrap()
 }

@@ -1,0 +1,201 @@
+//! Counting everything again from the facts, to compare with the counters or to put them right.
+//!
+//! Counters move with each fact and are never computed anew, so a ledger that was edited by hand or damaged on disk would
+//! carry its error for ever. Here it is found by double entry: a scratch table starts as the counters negated, every
+//! decision adds what it counts for, and what is not zero at the end is what the counters lack.
+//!
+//! Memory is bounded however large the ledger is. Decisions, attempts and signals are read side by side in the order of
+//! their traces; the first and the last lie in other orders on disk, and are sorted by SQLite, outside memory where there
+//! are many, since following an index there would be a seek for each. Sums are spilled into the scratch table in parts.
+
+use std::collections::HashMap;
+
+use kalibr_core::counters::{Cell, Count, Epoch};
+use kalibr_core::ids::TraceId;
+use kalibr_core::trace::{Trace, moves};
+use rusqlite::{Connection, Row, Rows, Transaction, TransactionBehavior, params};
+
+use super::{Problem, codec};
+use crate::facts::GoalId;
+use crate::ledger::{Recount, Scope};
+
+/// Sums held in memory before they are spilled: about 60 MB.
+const SPILL: usize = 500_000;
+/// Wrong counters that are told in full; more say no more.
+const EXAMPLES: usize = 10;
+
+const SCRATCH: &str = "
+    PRAGMA cache_size = -65536;
+    PRAGMA temp.cache_size = -65536;
+    CREATE TEMP TABLE balance (
+        goal INTEGER NOT NULL, pipeline TEXT NOT NULL, bucket TEXT NOT NULL, epoch INTEGER NOT NULL,
+        path BLOB NOT NULL, pattern INTEGER NOT NULL, n INTEGER NOT NULL, score INTEGER NOT NULL,
+        PRIMARY KEY (goal, pipeline, bucket, epoch, path, pattern)
+    ) STRICT, WITHOUT ROWID;";
+
+const REPAIR: &str = "
+    INSERT INTO counters SELECT * FROM temp.balance WHERE n <> 0 OR score <> 0
+    ON CONFLICT DO UPDATE SET n = n + excluded.n, score = score + excluded.score;
+    INSERT INTO changes (goal, pipeline, bucket, epoch, path, pattern, n, score)
+    SELECT goal, pipeline, bucket, epoch, path, pattern, n, score FROM temp.balance WHERE n <> 0 OR score <> 0;
+    DELETE FROM counters WHERE n = 0 AND score = 0;";
+
+/// Compares, and with `repair` puts right what is wrong. Looks without a lock first: most ledgers need no more.
+pub(super) fn recount(connection: &mut Connection, repair: bool) -> Result<Recount, Problem> {
+    connection.execute_batch(SCRATCH)?;
+    let transaction = connection.transaction()?;
+    let found = balance(&transaction)?;
+    transaction.rollback()?;
+    if found.wrong == 0 || !repair {
+        return Ok(found);
+    }
+    // Nobody may write between what is counted and what is put right.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = balance(&transaction)?;
+    transaction.execute_batch(REPAIR)?;
+    transaction.commit()?;
+    Ok(Recount { repaired: true, ..found })
+}
+
+/// Fills the scratch table.
+fn balance(transaction: &Transaction<'_>) -> Result<Recount, Problem> {
+    let counters = transaction.execute(
+        "INSERT INTO temp.balance SELECT goal, pipeline, bucket, epoch, path, pattern, -n, -score FROM counters",
+        [],
+    )?;
+    let decisions = count(transaction)?;
+    let mut statement = transaction.prepare(
+        "SELECT goal, pipeline, bucket, epoch, path, pattern, n, score FROM temp.balance WHERE n <> 0 OR score <> 0",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut found =
+        Recount { decisions, counters: counters as u64, wrong: 0, examples: Vec::new(), repaired: false };
+    while let Some(row) = rows.next()? {
+        found.wrong += 1;
+        if found.examples.len() < EXAMPLES {
+            found.examples.push(codec::counter(row, 0)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Adds what every decision counts for to the scratch table. Returns how many there are.
+fn count(transaction: &Transaction<'_>) -> Result<u64, Problem> {
+    // The plus keeps SQLite from following an index.
+    let mut decisions =
+        transaction.prepare("SELECT trace, goal, pipeline, bucket, epoch FROM decisions ORDER BY +trace")?;
+    let mut attempts = transaction.prepare("SELECT trace, idx, path, reply FROM attempts ORDER BY trace")?;
+    let mut signals = transaction.prepare(
+        "SELECT id, source, value, strength, confidence, event_at, attempt, trace FROM signals AS s
+         WHERE trace IS NOT NULL AND NOT EXISTS (SELECT 1 FROM withdrawals AS w WHERE w.id = s.id)
+         ORDER BY +trace",
+    )?;
+    let mut decisions = decisions.query([])?;
+    let mut attempts = Stream::new(attempts.query([])?, 0, |row| codec::attempt(row, 1))?;
+    let mut signals = Stream::new(signals.query([])?, 7, codec::signal)?;
+    let mut sums = Sums { transaction, scopes: HashMap::new(), cells: HashMap::new() };
+    let (mut trace, mut number) = (Trace::default(), 0);
+    while let Some(row) = decisions.next()? {
+        let id = codec::trace(row.get(0)?);
+        attempts.take(id, &mut trace.attempts)?;
+        signals.take(id, &mut trace.signals)?;
+        let scope = codec::scope(row, 1)?;
+        let epoch = Epoch(row.get(4)?);
+        let moved = moves(&[], &trace.shares());
+        let cells = moved.into_iter().map(|(path, pattern, count)| (Cell { epoch, path, pattern }, count));
+        sums.add(scope, cells)?;
+        number += 1;
+    }
+    sums.spill()?;
+    Ok(number)
+}
+
+/// Rows of one table in the order of their traces.
+struct Stream<'s, T> {
+    rows: Rows<'s>,
+    trace_column: usize,
+    parse: fn(&Row<'_>) -> Result<T, Problem>,
+    head: Option<(TraceId, T)>,
+}
+
+impl<'s, T> Stream<'s, T> {
+    fn new(
+        rows: Rows<'s>,
+        trace_column: usize,
+        parse: fn(&Row<'_>) -> Result<T, Problem>,
+    ) -> Result<Self, Problem> {
+        let mut stream = Self { rows, trace_column, parse, head: None };
+        stream.step()?;
+        Ok(stream)
+    }
+
+    fn step(&mut self) -> Result<(), Problem> {
+        self.head = match self.rows.next()? {
+            Some(row) => Some((codec::trace(row.get(self.trace_column)?), (self.parse)(row)?)),
+            None => None,
+        };
+        Ok(())
+    }
+
+    /// Replaces `into` by the rows of this trace. Rows of traces before it belong to no decision.
+    fn take(&mut self, trace: TraceId, into: &mut Vec<T>) -> Result<(), Problem> {
+        into.clear();
+        while let Some((of, row)) = self.head.take_if(|(of, _)| *of <= trace) {
+            if of == trace {
+                into.push(row);
+            }
+            self.step()?;
+        }
+        Ok(())
+    }
+}
+
+/// What was counted since it was last spilled.
+struct Sums<'t> {
+    transaction: &'t Transaction<'t>,
+    /// Numbers for scopes, which are large and few beside the cells.
+    scopes: HashMap<Scope, u32>,
+    cells: HashMap<(u32, Cell), Count>,
+}
+
+impl Sums<'_> {
+    fn add(&mut self, scope: Scope, cells: impl Iterator<Item = (Cell, Count)>) -> Result<(), Problem> {
+        let next = self.scopes.len() as u32;
+        let scope = *self.scopes.entry(scope).or_insert(next);
+        for (cell, count) in cells {
+            *self.cells.entry((scope, cell)).or_default() += count;
+        }
+        if self.cells.len() >= SPILL { self.spill() } else { Ok(()) }
+    }
+
+    fn spill(&mut self) -> Result<(), Problem> {
+        let mut scopes: Vec<(Scope, u32)> = self.scopes.drain().collect();
+        scopes.sort_unstable();
+        let mut rank = vec![0; scopes.len()];
+        for (place, (_, number)) in scopes.iter().enumerate() {
+            rank[*number as usize] = place;
+        }
+        // In the order of the table, so that pages are written once.
+        let mut cells: Vec<(usize, Cell, Count)> =
+            self.cells.drain().map(|((scope, cell), count)| (rank[scope as usize], cell, count)).collect();
+        cells.sort_unstable_by_key(|(scope, cell, _)| (*scope, *cell));
+        let mut add = self.transaction.prepare_cached(
+            "INSERT INTO temp.balance VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT DO UPDATE SET n = n + excluded.n, score = score + excluded.score",
+        )?;
+        for (place, cell, count) in cells {
+            let Scope { goal: GoalId(goal), pipeline, bucket } = &scopes[place].0;
+            add.execute(params![
+                goal,
+                codec::pipeline_text(pipeline.as_ref()),
+                bucket.as_str(),
+                cell.epoch.0,
+                cell.path.as_bytes(),
+                cell.pattern.bits(),
+                count.n,
+                count.score
+            ])?;
+        }
+        Ok(())
+    }
+}
