@@ -137,7 +137,7 @@ impl Engine {
         let fallbacks = order
             .into_iter()
             .filter_map(|i| goal.path(entries[i].path))
-            .map(|path| (path.id, path.spec.clone()))
+            .map(|path| (path.id, PathSpec::clone(&path.spec)))
             .collect();
 
         let now = self.clock().now();
@@ -145,7 +145,7 @@ impl Engine {
             trace: new_trace(),
             goal: request.goal.clone(),
             path_id: path.id,
-            path: path.spec.clone(),
+            path: PathSpec::clone(&path.spec),
             propensity: propensities[index],
             reason,
             fallbacks,

@@ -125,7 +125,15 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the data folder, its secret or its ledger cannot be used.
     pub fn open(config: EngineConfig) -> Result<Self, EngineError> {
-        let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::open(&config.home.ledger())?);
+        let ledger = Arc::new(SqliteLedger::open(&config.home.ledger())?);
+        Self::open_on(ledger, config)
+    }
+
+    /// As [`Engine::open`], on a ledger of the caller's; the data folder is used for the secret alone.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the secret or the ledger cannot be used.
+    pub fn open_on(ledger: Arc<dyn Ledger>, config: EngineConfig) -> Result<Self, EngineError> {
         let hash_key = config.home.hash_key()?;
         let learned = Arc::new(Learned::load(&*ledger, &config.clock)?);
         let (wake, clock) = (Arc::clone(&learned), config.clock.clone());
@@ -217,7 +225,7 @@ impl Engine {
     }
 
     fn goal_visible(&self, seq: i64) -> Result<(), GoalError> {
-        self.0.learned.wake();
+        self.0.learned.wake_at_once();
         let visible = self.0.learned.wait_for(seq, Instant::now() + GOAL_PATIENCE);
         if visible { Ok(()) } else { Err(GoalError::Slow) }
     }

@@ -179,10 +179,7 @@ impl Engine {
             PathName {
                 path_id: id,
                 model: spec.map(|spec| &spec.model).or(observed).cloned().unwrap_or_default(),
-                label: spec
-                    .map(kalibr_core::path::PathSpec::label)
-                    .or(observed.cloned())
-                    .unwrap_or_else(|| id.to_string()),
+                label: spec.map(|spec| spec.label()).or(observed.cloned()).unwrap_or_else(|| id.to_string()),
             }
         };
         let trace = Trace {

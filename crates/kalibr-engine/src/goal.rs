@@ -1,8 +1,7 @@
 //! A goal in memory: its paths, its policy tables, its epoch clock.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use kalibr_core::counters::{Counters, Epoch};
@@ -10,6 +9,7 @@ use kalibr_core::ids::{Bucket, PathId, Pipeline, Timestamp};
 use kalibr_core::policy::PolicyTable;
 use kalibr_core::posterior::LearnerConfig;
 use kalibr_store::{GoalRecord, PathRecord};
+use rpds::HashTrieMapSync;
 use serde::{Deserialize, Serialize};
 
 /// How a goal learns; everything has a default.
@@ -51,27 +51,30 @@ pub(crate) struct TableKey {
     pub(crate) bucket: Bucket,
 }
 
-type Tables = HashMap<TableKey, Arc<ArcSwap<PolicyTable>>>;
+/// Persistent, so that the first table of one more pipeline costs the same however many there are.
+type Tables = HashTrieMapSync<TableKey, Arc<PolicyTable>>;
 
 /// One goal. Deciding reads it without a lock; only the refresher changes it.
 #[derive(Debug)]
 pub(crate) struct GoalState {
+    /// Without the text of its settings.
     pub(crate) record: GoalRecord,
     pub(crate) settings: GoalSettings,
-    /// For a pipeline and bucket that nothing is known of.
-    unknown: Arc<PolicyTable>,
+    /// The last change that the record contains.
+    seq: i64,
+    /// For a pipeline and bucket that nothing is known of. Made when it is first asked for: most goals of a large
+    /// installation have a table by then.
+    unknown: OnceLock<Arc<PolicyTable>>,
     tables: ArcSwap<Tables>,
     pub(crate) epochs: Arc<EpochClock>,
 }
 
 impl GoalState {
-    pub(crate) fn new(record: GoalRecord, epochs: Arc<EpochClock>, seq: i64) -> Self {
+    pub(crate) fn new(mut record: GoalRecord, epochs: Arc<EpochClock>, seq: i64) -> Self {
         // What a newer version wrote there and this one cannot read must not stop the goal from routing.
-        let settings = serde_json::from_str(&record.settings).unwrap_or_default();
-        let paths = enabled(&record);
-        let unknown =
-            PolicyTable::build(&Counters::default(), &paths, &GoalSettings::learner(&settings), seq as u64);
-        Self { record, settings, unknown: Arc::new(unknown), tables: ArcSwap::default(), epochs }
+        let settings = serde_json::from_str(&std::mem::take(&mut record.settings)).unwrap_or_default();
+        record.paths.shrink_to_fit();
+        Self { record, settings, seq, unknown: OnceLock::new(), tables: ArcSwap::default(), epochs }
     }
 
     pub(crate) fn path(&self, id: PathId) -> Option<&PathRecord> {
@@ -79,29 +82,34 @@ impl GoalState {
     }
 
     pub(crate) fn table(&self, key: &TableKey) -> Arc<PolicyTable> {
-        self.tables.load().get(key).map_or_else(|| Arc::clone(&self.unknown), |table| table.load_full())
+        self.tables.load().get(key).map_or_else(|| Arc::clone(self.unknown()), Arc::clone)
+    }
+
+    fn unknown(&self) -> &Arc<PolicyTable> {
+        self.unknown.get_or_init(|| Arc::new(self.build(&Counters::default(), self.seq)))
+    }
+
+    fn build(&self, counters: &Counters, seq: i64) -> PolicyTable {
+        PolicyTable::build(counters, &enabled(&self.record), &self.settings.learner(), seq as u64)
     }
 
     /// All tables, by pipeline and bucket.
     pub(crate) fn tables(&self) -> Vec<(TableKey, Arc<PolicyTable>)> {
         let mut tables: Vec<_> =
-            self.tables.load().iter().map(|(key, table)| (key.clone(), table.load_full())).collect();
+            self.tables.load().iter().map(|(key, table)| (key.clone(), Arc::clone(table))).collect();
         tables.sort_by(|a, b| a.0.cmp(&b.0));
         tables
     }
 
-    /// Builds the table anew, from all changes up to `seq`, and swaps it in.
-    pub(crate) fn rebuild(&self, key: &TableKey, counters: &Counters, seq: i64) {
-        let table =
-            PolicyTable::build(counters, &enabled(&self.record), &self.settings.learner(), seq as u64);
-        let tables = self.tables.load();
-        if let Some(slot) = tables.get(key) {
-            slot.store(Arc::new(table));
-        } else {
-            let mut more = Tables::clone(&tables);
-            more.insert(key.clone(), Arc::new(ArcSwap::from_pointee(table)));
-            self.tables.store(Arc::new(more));
-        }
+    /// What there are tables for.
+    pub(crate) fn keys(&self) -> Vec<TableKey> {
+        self.tables.load().keys().cloned().collect()
+    }
+
+    /// Builds the table anew, from all changes up to `seq`, and swaps it in. Only the refresher does.
+    pub(crate) fn rebuild(&self, key: TableKey, counters: &Counters, seq: i64) {
+        let table = Arc::new(self.build(counters, seq));
+        self.tables.store(Arc::new(self.tables.load().insert(key, table)));
     }
 }
 

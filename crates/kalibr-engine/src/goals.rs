@@ -94,7 +94,11 @@ fn info(goal: &GoalState) -> GoalInfo {
             .paths
             .iter()
             .filter(|path| path.enabled)
-            .map(|path| GoalPath { path_id: path.id, label: path.spec.label(), spec: path.spec.clone() })
+            .map(|path| GoalPath {
+                path_id: path.id,
+                label: path.spec.label(),
+                spec: PathSpec::clone(&path.spec),
+            })
             .collect(),
         learned: tables.into_iter().map(|(key, table)| scope(key, &table)).collect(),
     }

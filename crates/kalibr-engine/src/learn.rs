@@ -3,7 +3,7 @@
 //! One thread tails the ledger's changes, its own process's and others' alike, moves the counters in memory, builds the
 //! tables anew that they concern and swaps them in. It is woken by every commit of its own process and looks every 100
 //! ms for those of others. A goal at rest is refreshed at once; under load a pass waits until 20 ms after the last, so
-//! that one rebuild takes in all that came meanwhile.
+//! that one rebuild takes in all that came meanwhile; but somebody waits for a changed goal, so it is not made to.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,33 +12,66 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use kalibr_core::counters::{Counters, Epoch};
-use kalibr_core::ids::Goal;
-use kalibr_store::{Change, Changes, GoalId, GoalRecord, Ledger, Scope, Snapshot, StoreError};
+use kalibr_core::ids::PathId;
+use kalibr_core::path::PathSpec;
+use kalibr_store::{Change, Changes, GoalId, GoalRecord, Ledger, Piece, Scope, StoreError};
 
 use crate::clock::Clock;
 use crate::goal::{EpochClock, GoalState, TableKey};
+use crate::goal_map::GoalMap;
 
 /// How often changes of other processes are looked for.
 const LOOK: Duration = Duration::from_millis(100);
 /// Least time between two passes that had work to do.
 const PACE: Duration = Duration::from_millis(20);
 
-type Goals = HashMap<Goal, Arc<GoalState>>;
-
 /// What deciding reads, and what the refresher keeps.
 #[derive(Debug)]
 pub(crate) struct Learned {
-    goals: ArcSwap<Goals>,
-    counters: Mutex<HashMap<Scope, Counters>>,
+    goals: ArcSwap<GoalMap>,
+    kept: Mutex<Kept>,
     progress: Mutex<Progress>,
     moved: Condvar,
     stopping: AtomicBool,
+}
+
+/// What only the refresher needs.
+#[derive(Debug, Default)]
+struct Kept {
+    counters: HashMap<Scope, Counters>,
+    specs: Specs,
+}
+
+/// Paths that several goals have are held once.
+#[derive(Debug, Default)]
+struct Specs {
+    known: HashMap<PathId, Arc<PathSpec>>,
+    /// With how many to look next for those that no goal has any more.
+    full: usize,
+}
+
+impl Specs {
+    fn share(&mut self, record: &mut GoalRecord) {
+        for path in &mut record.paths {
+            let known = self.known.entry(path.id).or_insert_with(|| Arc::clone(&path.spec));
+            // Paths of one identity may still be spelled differently, and are sent to their provider as spelled.
+            if *known == path.spec {
+                path.spec = Arc::clone(known);
+            }
+        }
+        if self.known.len() > self.full {
+            self.known.retain(|_, spec| Arc::strong_count(spec) > 1);
+            self.full = 1_000 + 2 * self.known.len();
+        }
+    }
 }
 
 #[derive(Debug, Default)]
 struct Progress {
     /// A commit of this process waits to be looked at.
     woken: bool,
+    /// Somebody waits for it.
+    urgent: bool,
     /// The last change that is in the tables.
     applied: i64,
     /// When the ledger was last asked for changes, and answered.
@@ -54,37 +87,42 @@ impl Learned {
     pub(crate) fn load(ledger: &dyn Ledger, clock: &Clock) -> Result<Self, StoreError> {
         let learned = Self {
             goals: ArcSwap::default(),
-            counters: Mutex::default(),
+            kept: Mutex::default(),
             progress: Mutex::default(),
             moved: Condvar::new(),
             stopping: AtomicBool::new(false),
         };
-        learned.reload(ledger.snapshot()?, clock);
+        learned.reload(ledger, clock)?;
         Ok(learned)
     }
 
     /// The goal of this name, if it routes.
     pub(crate) fn goal(&self, name: &str) -> Option<Arc<GoalState>> {
-        self.goals.load().get(name).filter(|goal| goal.record.active).cloned()
+        self.goals.load().named(name).filter(|goal| goal.record.active).cloned()
     }
 
     /// All goals that route, by name.
     pub(crate) fn goals(&self) -> Vec<Arc<GoalState>> {
-        let mut goals: Vec<_> =
-            self.goals.load().values().filter(|goal| goal.record.active).cloned().collect();
+        let mut goals: Vec<_> = self.goals.load().iter().filter(|goal| goal.record.active).cloned().collect();
         goals.sort_by(|a, b| a.record.name.cmp(&b.record.name));
         goals
     }
 
     /// The goal with this number, deleted ones too.
     pub(crate) fn goal_by_id(&self, id: GoalId) -> Option<Arc<GoalState>> {
-        self.goals.load().values().find(|goal| goal.record.id == id).cloned()
+        self.goals.load().numbered(id).cloned()
     }
 
     /// Something was committed.
     pub(crate) fn wake(&self) {
         lock(&self.progress).woken = true;
         self.moved.notify_all();
+    }
+
+    /// Something was committed that somebody waits for.
+    pub(crate) fn wake_at_once(&self) {
+        lock(&self.progress).urgent = true;
+        self.wake();
     }
 
     /// Waits until change `seq` is in the tables, or `deadline`. Returns whether it is.
@@ -119,11 +157,18 @@ impl Learned {
                 .moved
                 .wait_timeout_while(progress, LOOK, |progress| !progress.woken)
                 .unwrap_or_else(PoisonError::into_inner);
-            progress.woken = false;
-            drop(progress);
             if let Some(left) = last_work.and_then(|at| PACE.checked_sub(at.elapsed())) {
-                std::thread::sleep(left);
+                let calm =
+                    |progress: &mut Progress| !progress.urgent && !self.stopping.load(Ordering::Relaxed);
+                progress = self
+                    .moved
+                    .wait_timeout_while(progress, left, calm)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
             }
+            // Taken back before looking: what is committed from here on wakes anew.
+            (progress.woken, progress.urgent) = (false, false);
+            drop(progress);
             let refreshed = self.refresh(ledger, clock);
             if refreshed.is_ok() {
                 lock(&self.progress).refreshed = Some(Instant::now());
@@ -144,7 +189,7 @@ impl Learned {
             let since = lock(&self.progress).applied;
             match ledger.changes(since)? {
                 Changes::Dropped => {
-                    self.reload(ledger.snapshot()?, clock);
+                    self.reload(ledger, clock)?;
                     any = true;
                 }
                 Changes::Rows(seq, _) if seq == since => return Ok(any),
@@ -177,160 +222,86 @@ impl Learned {
                 changed_goals.insert(*id);
             }
         }
-        let records: Vec<GoalRecord> = changed_goals
+        let mut records: Vec<GoalRecord> = changed_goals
             .iter()
             .map(|id| ledger.goal(*id))
             .filter_map(Result::transpose)
             .collect::<Result<_, _>>()?;
-        let mut counters = lock(&self.counters);
+        let mut kept = lock(&self.kept);
         for change in changes {
             if let Change::Count(row) = change {
-                counters.entry(row.scope.clone()).or_default().add(row.cell, row.count);
+                kept.counters.entry(row.scope.clone()).or_default().add(row.cell, row.count);
                 dirty.insert(row.scope);
             }
         }
-        if records.is_empty() {
-            let goals = self.goals.load();
-            let wanted: BTreeSet<GoalId> = dirty.iter().map(|scope| scope.goal).collect();
-            let by_id = goals
-                .values()
-                .filter(|goal| wanted.contains(&goal.record.id))
-                .map(|goal| (goal.record.id, Arc::clone(goal)))
-                .collect();
-            rebuild(&by_id, &counters, &dirty, clock, seq);
-            return Ok(());
-        }
-        let mut goals = Goals::clone(&self.goals.load());
-        for record in records {
-            let epochs = goals.get(&record.name).map_or_else(
+        let mut goals = GoalMap::clone(&self.goals.load());
+        let changed = !records.is_empty();
+        for mut record in records.drain(..) {
+            kept.specs.share(&mut record);
+            let (id, old) = (record.id, goals.numbered(record.id).cloned());
+            let epochs = old.as_ref().map_or_else(
                 || Arc::new(EpochClock::starting_at(Epoch(0), clock.now())),
                 |goal| Arc::clone(&goal.epochs),
             );
-            dirty.extend(counters.keys().filter(|scope| scope.goal == record.id).cloned());
-            goals.insert(record.name.clone(), Arc::new(GoalState::new(record, epochs, seq)));
+            // Every scope of a known goal has a table, so these are all that the change concerns.
+            for TableKey { pipeline, bucket } in old.iter().flat_map(|goal| goal.keys()) {
+                dirty.insert(Scope { goal: id, pipeline, bucket });
+            }
+            goals.put(GoalState::new(record, epochs, seq));
         }
-        let by_id = goals.values().map(|goal| (goal.record.id, Arc::clone(goal))).collect();
-        rebuild(&by_id, &counters, &dirty, clock, seq);
-        self.goals.store(Arc::new(goals));
+        rebuild(&goals, &kept.counters, &dirty, clock, seq);
+        if changed {
+            self.goals.store(Arc::new(goals));
+        }
         Ok(())
     }
 
-    fn reload(&self, snapshot: Snapshot, clock: &Clock) {
-        let seq = snapshot.seq;
-        let mut counters: HashMap<Scope, Counters> = HashMap::new();
-        // Newest epochs first: then old ones merge as they come in.
-        let mut rows = snapshot.counters;
-        rows.sort_by_key(|row| std::cmp::Reverse(row.cell.epoch));
-        for row in rows {
-            counters.entry(row.scope).or_default().add(row.cell, row.count);
+    fn reload(&self, ledger: &dyn Ledger, clock: &Clock) -> Result<(), StoreError> {
+        let (mut kept, mut records) = (Kept::default(), Vec::new());
+        let seq = ledger.snapshot(&mut |piece| match piece {
+            Piece::Goal(mut record) => {
+                kept.specs.share(&mut record);
+                records.push(record);
+            }
+            Piece::Counters(scope, cells) => {
+                kept.counters.insert(scope, cells.into_iter().collect());
+            }
+        })?;
+        kept.counters.shrink_to_fit();
+        let mut newest: HashMap<GoalId, Epoch> = HashMap::new();
+        for (scope, counters) in &kept.counters {
+            let newest = newest.entry(scope.goal).or_default();
+            *newest = counters.newest().max(*newest);
         }
-        let newest = |goal: GoalId| {
-            counters.iter().filter(|(scope, _)| scope.goal == goal).map(|(_, c)| c.newest()).max()
-        };
-        let goals: Goals = snapshot
-            .goals
-            .into_iter()
-            .map(|record| {
-                let epoch = newest(record.id).map_or(Epoch(0), |epoch| Epoch(epoch.0.saturating_add(1)));
-                let epochs = Arc::new(EpochClock::starting_at(epoch, clock.now()));
-                (record.name.clone(), Arc::new(GoalState::new(record, epochs, seq)))
-            })
-            .collect();
-        let by_id = goals.values().map(|goal| (goal.record.id, Arc::clone(goal))).collect();
-        rebuild(&by_id, &counters, &counters.keys().cloned().collect(), clock, seq);
-        *lock(&self.counters) = counters;
+        let mut goals = GoalMap::default();
+        for record in records {
+            let epoch = newest.get(&record.id).map_or(Epoch(0), |epoch| Epoch(epoch.0.saturating_add(1)));
+            let epochs = Arc::new(EpochClock::starting_at(epoch, clock.now()));
+            goals.put(GoalState::new(record, epochs, seq));
+        }
+        rebuild(&goals, &kept.counters, kept.counters.keys(), clock, seq);
+        *lock(&self.kept) = kept;
         self.goals.store(Arc::new(goals));
         self.applied(seq);
+        Ok(())
     }
 }
 
-fn rebuild(
-    goals: &HashMap<GoalId, Arc<GoalState>>,
+fn rebuild<'s>(
+    goals: &GoalMap,
     counters: &HashMap<Scope, Counters>,
-    dirty: &BTreeSet<Scope>,
+    scopes: impl IntoIterator<Item = &'s Scope>,
     clock: &Clock,
     seq: i64,
 ) {
-    for scope in dirty {
-        if let (Some(goal), Some(counters)) = (goals.get(&scope.goal), counters.get(scope)) {
+    for scope in scopes {
+        if let (Some(goal), Some(counters)) = (goals.numbered(scope.goal), counters.get(scope)) {
             goal.epochs.saw(counters.newest(), clock.now());
             let key = TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() };
-            goal.rebuild(&key, counters, seq);
+            goal.rebuild(key, counters, seq);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use kalibr_core::ids::{Timestamp, TraceId};
-    use kalibr_core::path::PathSpec;
-    use kalibr_store::{AttemptFact, DecisionFact, DecisionKind, Fact, PathUpdate, SqliteLedger};
-    use rand::{RngExt, SeedableRng};
-
-    /// Counters as a fresh process would build them.
-    fn in_ledger(ledger: &SqliteLedger) -> HashMap<Scope, Counters> {
-        let mut counters: HashMap<Scope, Counters> = HashMap::new();
-        for row in ledger.snapshot().unwrap().counters {
-            counters.entry(row.scope).or_default().add(row.cell, row.count);
-        }
-        counters
-    }
-
-    #[test]
-    fn counters_in_memory_are_those_of_the_ledger_also_after_falling_behind() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("ledger.db");
-        let ledger = SqliteLedger::open(&file).unwrap();
-        let paths = ["a", "b"].map(|model| PathSpec::model(model).unwrap());
-        let name = Goal::new("g").unwrap();
-        let (goal, _) = ledger.put_goal(&name, None, &paths, PathUpdate::Replace, Timestamp(0)).unwrap();
-        let clock = Clock::system();
-        let learned = Learned::load(&ledger, &clock).unwrap();
-        let mut rng = rand::rngs::StdRng::seed_from_u64(5);
-        for step in 0..300u32 {
-            let trace = TraceId::from_bytes((u128::from(step % 90) + 1).to_be_bytes());
-            let path = paths[(step % 2) as usize].id();
-            let decision = DecisionFact {
-                trace,
-                goal: goal.id,
-                pipeline: (step % 3 == 0).then(|| "p".parse().unwrap()),
-                bucket: kalibr_core::ids::Bucket::default(),
-                epoch: Epoch(step / 2),
-                kind: DecisionKind::Routed,
-                path,
-                propensity: 0.5,
-                table_version: 0,
-                considered: Vec::new(),
-                model: None,
-                session: None,
-                user: None,
-                at: Timestamp(i64::from(step)),
-            };
-            let attempt = AttemptFact {
-                trace,
-                index: 0,
-                path,
-                reply: kalibr_core::outcome::Reply::from_code(rng.random_range(0..4)).unwrap(),
-                category: None,
-                status: None,
-                prompt_tokens: None,
-                completion_tokens: None,
-                latency_ms: None,
-                at: Timestamp(i64::from(step)),
-            };
-            ledger.commit(&[Fact::Decision(Box::new(decision)), Fact::Attempt(attempt)]).unwrap();
-            if rng.random_bool(0.05) {
-                // What this process has not seen yet is dropped: it must take a snapshot.
-                let other = rusqlite::Connection::open(&file).unwrap();
-                other.execute("DELETE FROM changes", []).unwrap();
-            }
-            if rng.random_bool(0.3) {
-                assert!(learned.refresh(&ledger, &clock).is_ok());
-                assert_eq!(*lock(&learned.counters), in_ledger(&ledger));
-            }
-        }
-        learned.refresh(&ledger, &clock).unwrap();
-        assert_eq!(*lock(&learned.counters), in_ledger(&ledger));
-    }
-}
+mod tests;

@@ -49,6 +49,7 @@ mod engine;
 mod error;
 mod explain;
 mod goal;
+mod goal_map;
 mod goals;
 mod home;
 mod learn;
