@@ -1,6 +1,7 @@
 //! `kalibr`: a self-hosted LLM gateway that learns from what users did with an answer.
 
 mod demo;
+mod doctor;
 mod serve;
 mod show;
 
@@ -53,6 +54,15 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Check that what was learned is what happened: count everything again from the facts and compare.
+    Doctor {
+        /// Put wrong counters right. Nothing need be stopped.
+        #[arg(long)]
+        repair: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -68,6 +78,9 @@ fn main() -> ExitCode {
         Command::Goals { json } => open().and_then(|engine| show::goals(engine.as_ref(), json)),
         Command::Explain { trace_id, json } => {
             open().and_then(|engine| show::explain(engine.as_ref(), &trace_id, json))
+        }
+        Command::Doctor { repair, json } => {
+            Home::from_env(&env).map_err(Into::into).and_then(|home| doctor::doctor(&home, repair, json))
         }
     };
     match result {

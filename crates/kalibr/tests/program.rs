@@ -104,3 +104,41 @@ fn a_mistake_in_the_configuration_is_told_with_the_file_and_the_place() {
     let missing = kalibr(folder.path()).args(["serve", "--config", "/nonexistent/k.toml"]).output().unwrap();
     assert!(text(&missing.stderr).contains("/nonexistent/k.toml"));
 }
+
+#[test]
+fn doctor_finds_a_wrong_counter_fails_and_repairs_it_while_the_server_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path());
+    let server = Server::start(folder.path());
+    let (trace, _) = ask(&server.addr).unwrap();
+    let signal = format!(r#"{{"type":"user_accepted","trace_id":"{trace}"}}"#);
+    assert_eq!(http(&server.addr, "POST", "/v1/signals", &signal).unwrap().status, 200);
+    let doctor = |arguments: &[&str]| {
+        let output = kalibr(folder.path()).arg("doctor").args(arguments).output().unwrap();
+        (output.status.success(), text(&output.stdout))
+    };
+    let (well, said) = doctor(&[]);
+    assert!(well && said.starts_with("counters agree with the facts"), "{said}");
+
+    let ledger = rusqlite::Connection::open(folder.path().join("ledger.db")).unwrap();
+    ledger.execute("UPDATE counters SET n = n + 41", []).unwrap();
+    let (well, said) = doctor(&[]);
+    assert!(!well, "{said}");
+    for word in ["1 counter does not agree", "g, bucket all", "41 attempts too many", "--repair"] {
+        assert!(said.contains(word), "{word:?} is not in:\n{said}");
+    }
+    let (well, said) = doctor(&["--repair", "--json"]);
+    assert!(well && said.contains(r#""repaired": true"#), "{said}");
+    let (well, said) = doctor(&[]);
+    assert!(well, "{said}");
+    assert!(server.terminate());
+}
+
+#[test]
+fn doctor_makes_no_ledger_where_there_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = kalibr(folder.path()).arg("doctor").output().unwrap();
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("KALIBR_HOME"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
