@@ -48,7 +48,7 @@ enum Part {
 /// A row of the table: what, how much, the bar, the moonshot, and what became of it.
 fn row(what: &str, measured: &str, value: f64, bars: Option<(f64, f64, &str)>) -> anyhow::Result<()> {
     let verdict = match bars {
-        None => "| | |".to_owned(),
+        None => "| |".to_owned(),
         Some((bar, moonshot, unit)) => {
             let verdict = if value < moonshot {
                 "moonshot"

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kalibr_core::counters::Counters;
 use kalibr_engine::{Config, DecideRequest, Engine, EngineConfig, GoalSettings, Home, PathUpdate};
 use kalibr_store::Ledger;
 
@@ -21,7 +22,7 @@ pub(crate) fn loaded(goals: u32) -> anyhow::Result<()> {
     let ledger = Arc::new(Synthetic::new(goals, false)?);
     let before = resident()?;
     let begun = Instant::now();
-    let engine = engine_on(ledger, folder.path())?;
+    let engine = engine_on(Arc::clone(&ledger) as Arc<dyn Ledger>, folder.path())?;
     let took = begun.elapsed().as_secs_f64();
     let (all, most) = (resident()?, peak()?);
     anyhow::ensure!(
@@ -38,6 +39,19 @@ pub(crate) fn loaded(goals: u32) -> anyhow::Result<()> {
         ),
         mib(all),
         Some((2_048.0, 600.0, "MiB")),
+    )?;
+    let rows = ledger.counters(0);
+    let counters: Counters = rows.iter().copied().collect();
+    row(
+        "counters of one such goal",
+        &format!(
+            "{} rows in the ledger, {} cells after merging by age, {} bytes",
+            rows.len(),
+            counters.iter().count(),
+            counters.heap_bytes()
+        ),
+        0.0,
+        None,
     )
 }
 
@@ -48,6 +62,7 @@ pub(crate) fn lived(goals: u32) -> anyhow::Result<()> {
     let begun = Instant::now();
     while !ledger.is_over() {
         std::thread::sleep(Duration::from_millis(10));
+        anyhow::ensure!(engine.health().alive, "the refresher has died");
     }
     let all = resident()?;
     let learned =

@@ -62,12 +62,9 @@ impl Synthetic {
         let paths = traffic::paths()?;
         let ids: Vec<PathId> = paths.iter().map(PathSpec::id).collect();
         let mut shares = HashMap::new();
-        for number in 0..2_000 {
-            for path in &ids {
-                let fate = traffic::fate(0, number);
-                for fate in [fate, Fate { said: None, ..fate }] {
-                    shares.insert((*path, fate), traffic::share(*path, fate)?);
-                }
+        for path in &ids {
+            for fate in traffic::fates() {
+                shares.insert((*path, fate), traffic::share(*path, fate)?);
             }
         }
         let living = living.then(|| {
@@ -122,7 +119,8 @@ impl Synthetic {
             .collect()
     }
 
-    fn counters(&self, goal: u32) -> Vec<(Cell, Count)> {
+    /// All counters of a goal, as a ledger keeps them.
+    pub(crate) fn counters(&self, goal: u32) -> Vec<(Cell, Count)> {
         let mut cells: BTreeMap<Cell, Count> = BTreeMap::new();
         let mut epochs = Epochs::default();
         for stretch in 0..STRETCHES {

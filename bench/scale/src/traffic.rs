@@ -58,6 +58,14 @@ pub(crate) fn fate(seed: u64, number: u64) -> Fate {
     Fate { reply, said: said.flatten() }
 }
 
+/// All that can come of a decision.
+pub(crate) fn fates() -> impl Iterator<Item = Fate> {
+    [Reply::Failed, Reply::Answered].into_iter().flat_map(|reply| {
+        let said = SAID.into_iter().map(|(source, value, _)| Some((source, value)));
+        said.chain([None]).map(move |said| Fate { reply, said })
+    })
+}
+
 /// A signal that says this.
 pub(crate) fn signal(id: &str, (source, value): (Source, Value), at: Timestamp) -> anyhow::Result<Signal> {
     Ok(Signal {
