@@ -81,7 +81,7 @@ impl Synthetic {
         })
     }
 
-    fn record(&self, id: i64, name: Goal, paths: &[PathSpec]) -> GoalRecord {
+    fn record(id: i64, name: Goal, paths: &[PathSpec]) -> GoalRecord {
         let paths = paths.iter().map(|spec| PathRecord {
             id: spec.id(),
             spec: Arc::new(spec.clone()),
@@ -170,7 +170,7 @@ pub(crate) fn name(goal: u32) -> Result<Goal, StoreError> {
 impl Ledger for Synthetic {
     fn snapshot(&self, take: &mut dyn FnMut(Piece)) -> Result<i64, StoreError> {
         for goal in 0..self.goals {
-            take(Piece::Goal(self.record(i64::from(goal) + 1, name(goal)?, &self.paths)));
+            take(Piece::Goal(Self::record(i64::from(goal) + 1, name(goal)?, &self.paths)));
         }
         if self.living.is_none() {
             (0..self.goals).for_each(|goal| take(Piece::Counters(scope(goal), self.counters(goal))));
@@ -203,7 +203,7 @@ impl Ledger for Synthetic {
         _: Timestamp,
     ) -> Result<(GoalRecord, i64), StoreError> {
         let mut created = lock(&self.created);
-        let record = self.record(created.len() as i64, name.clone(), paths);
+        let record = Self::record(created.len() as i64, name.clone(), paths);
         created.push(record.clone());
         Ok((record, created.len() as i64))
     }
