@@ -8,16 +8,10 @@
 //! P(a is best) = ∫ pdf_a(x) · Π_{b≠a} cdf_b(x) dx
 //! ```
 //!
-//! A single grid over the common support fails when one posterior is a hundred times narrower than another: the narrow
-//! one falls between two nodes. So each path brings its own nodes, over its own mean ± 8 standard deviations, and the
-//! integral runs over the union of all of them.
-
-use statrs::function::gamma::ln_gamma;
+//! How the integral is taken: see the module `quadrature`.
 
 use crate::posterior::Beta;
-
-/// Nodes that each path brings. 64 keeps the error below 1e-3 for two to eight paths (see the tests).
-const NODES: usize = 64;
+use crate::quadrature::{Grid, Shifted, greatest, to_one};
 
 /// The probability that each of `paths` has the greatest value; non-negative, sums to 1. Empty for no path.
 ///
@@ -31,88 +25,19 @@ const NODES: usize = 64;
 /// assert!(clear[0] > 0.999);
 /// ```
 pub fn p_best(paths: &[Beta]) -> Vec<f64> {
+    let shifted: Vec<Shifted> = paths.iter().map(|&path| path.into()).collect();
+    p_best_shifted(&shifted)
+}
+
+/// The same for probabilities that are each moved by a constant.
+pub(crate) fn p_best_shifted(paths: &[Shifted]) -> Vec<f64> {
     if paths.len() < 2 {
         return vec![1.0; paths.len()];
     }
-    let cells = cells(paths);
-    let densities: Vec<Density> = paths.iter().map(|&path| Density::new(path, &cells)).collect();
-    let mut best = vec![0.0; paths.len()];
-    let mut below = vec![0.0; paths.len() + 1];
-    for cell in 0..cells.len() {
-        // Π_{b≠a} cdf_b as (product of those before a) × (product of those after a): no division by a zero.
-        below[paths.len()] = 1.0;
-        for path in (0..paths.len()).rev() {
-            below[path] = below[path + 1] * densities[path].cdf[cell];
-        }
-        let mut before = 1.0;
-        for (path, density) in densities.iter().enumerate() {
-            best[path] += density.mass[cell] * before * below[path + 1];
-            before *= density.cdf[cell];
-        }
-    }
-    let total: f64 = best.iter().sum();
-    if total > 0.0 {
-        best.iter_mut().for_each(|p| *p /= total);
-    } else {
-        best.fill(1.0 / paths.len() as f64);
-    }
-    best
-}
-
-/// A stretch of the unit interval.
-struct Stretch {
-    ln_x: f64,
-    ln_1mx: f64,
-    width: f64,
-}
-
-fn cells(paths: &[Beta]) -> Vec<Stretch> {
-    let mut edges: Vec<f64> = paths
-        .iter()
-        .flat_map(|path| {
-            let (mean, reach) = (path.mean(), 8.0 * path.variance().sqrt());
-            let (low, high) = ((mean - reach).max(0.0), (mean + reach).min(1.0));
-            (0..=NODES).map(move |node| low + (high - low) * node as f64 / NODES as f64)
-        })
-        .collect();
-    edges.sort_by(f64::total_cmp);
-    edges
-        .windows(2)
-        .filter(|pair| pair[1] > pair[0])
-        .map(|pair| {
-            // The middle of a stretch is never 0 or 1, where a density may be infinite.
-            let middle = 0.5 * (pair[0] + pair[1]);
-            Stretch { ln_x: middle.ln(), ln_1mx: (-middle).ln_1p(), width: pair[1] - pair[0] }
-        })
-        .collect()
-}
-
-/// One path over the cells: the mass in each, and the cdf at each middle.
-struct Density {
-    mass: Vec<f64>,
-    cdf: Vec<f64>,
-}
-
-impl Density {
-    fn new(Beta { alpha, beta }: Beta, cells: &[Stretch]) -> Self {
-        let ln_norm = ln_gamma(alpha + beta) - ln_gamma(alpha) - ln_gamma(beta);
-        let mut mass: Vec<f64> = cells
-            .iter()
-            .map(|cell| cell.width * ((alpha - 1.0) * cell.ln_x + (beta - 1.0) * cell.ln_1mx + ln_norm).exp())
-            .collect();
-        let total: f64 = mass.iter().sum();
-        mass.iter_mut().for_each(|m| *m /= total);
-        let mut below = 0.0;
-        let cdf = mass
-            .iter()
-            .map(|m| {
-                let middle = below + 0.5 * m;
-                below += m;
-                middle
-            })
-            .collect();
-        Self { mass, cdf }
-    }
+    let grid = Grid::new(paths, 0.0);
+    let densities: Vec<_> = paths.iter().map(|&path| grid.density(path)).collect();
+    let best = greatest(&densities.iter().collect::<Vec<_>>(), grid.len());
+    to_one(best.iter().map(|mass| mass.iter().sum()).collect())
 }
 
 #[cfg(test)]
@@ -121,6 +46,7 @@ mod tests {
     use proptest::prelude::*;
     use rand::SeedableRng;
     use rand_distr::Distribution;
+    use statrs::function::gamma::ln_gamma;
 
     /// P(a > b) for whole alphas, in closed form (Evan Miller, "Formulas for Bayesian A/B testing").
     fn exact_pair(a: Beta, b: Beta) -> f64 {
