@@ -22,4 +22,6 @@ pub mod path;
 pub mod policy;
 pub mod posterior;
 mod quadrature;
+pub mod rules;
+pub mod safety;
 pub mod trace;

@@ -32,6 +32,8 @@ impl From<Beta> for Shifted {
 struct Cell {
     middle: f64,
     width: f64,
+    /// ln x and ln(1 − x) of the middle: most paths are not shifted and share them.
+    logs: (f64, f64),
 }
 
 /// Where integrals over several posteriors are taken.
@@ -46,6 +48,12 @@ pub(crate) struct Density {
     pub(crate) mass: Vec<f64>,
     /// The mass below the middle of each cell.
     pub(crate) cdf: Vec<f64>,
+}
+
+/// ln x and ln(1 − x); not numbers outside of (0, 1). The middle of a cell is never 0 or 1, where a density may be
+/// infinite.
+fn logs(x: f64) -> (f64, f64) {
+    if x > 0.0 && x < 1.0 { (x.ln(), (-x).ln_1p()) } else { (f64::NAN, f64::NAN) }
 }
 
 impl Grid {
@@ -64,8 +72,10 @@ impl Grid {
         edges.dedup();
         let cells = edges
             .windows(2)
-            // The middle of a cell is never 0 or 1, where a density may be infinite.
-            .map(|pair| Cell { middle: 0.5 * (pair[0] + pair[1]), width: pair[1] - pair[0] })
+            .map(|pair| {
+                let middle = 0.5 * (pair[0] + pair[1]);
+                Cell { middle, width: pair[1] - pair[0], logs: logs(middle) }
+            })
             .collect();
         Self { edges, cells }
     }
@@ -81,11 +91,10 @@ impl Grid {
             .cells
             .iter()
             .map(|cell| {
-                let x = cell.middle - by;
-                if x <= 0.0 || x >= 1.0 {
-                    return 0.0;
-                }
-                cell.width * ((alpha - 1.0) * x.ln() + (beta - 1.0) * (-x).ln_1p() + ln_norm).exp()
+                let (ln_x, ln_1mx) = if by == 0.0 { cell.logs } else { logs(cell.middle - by) };
+                let ln = (alpha - 1.0) * ln_x + (beta - 1.0) * ln_1mx + ln_norm;
+                // e^-60 of a density is nothing, and not worth its exponential; outside of (0, 1) the sum is not a number.
+                if ln > -60.0 { cell.width * ln.exp() } else { 0.0 }
             })
             .collect();
         self.normalised(mass, by + alpha / (alpha + beta))
@@ -139,20 +148,25 @@ impl Grid {
 
 /// For each of several densities, the mass per cell with which it is there and all others are below; not normalised.
 pub(crate) fn greatest(densities: &[&Density], cells: usize) -> Vec<Vec<f64>> {
-    let mut greatest = vec![vec![0.0; cells]; densities.len()];
-    let mut below = vec![1.0; densities.len() + 1];
-    for cell in 0..cells {
-        // Π_{b≠a} cdf_b as (product of those before a) × (product of those after a): no division by a zero.
-        for path in (0..densities.len()).rev() {
-            below[path] = below[path + 1] * densities[path].cdf[cell];
-        }
-        let mut before = 1.0;
-        for (path, density) in densities.iter().enumerate() {
-            greatest[path][cell] = density.mass[cell] * before * below[path + 1];
-            before *= density.cdf[cell];
+    let mut masses = vec![vec![0.0; cells]; densities.len()];
+    // Π_{b≠a} cdf_b as (product of those before a) × (product of those after a): no division by a zero.
+    let mut product = vec![1.0; cells];
+    for (mass, density) in masses.iter_mut().zip(densities) {
+        for ((m, own), (before, cdf)) in
+            mass.iter_mut().zip(&density.mass).zip(product.iter_mut().zip(&density.cdf))
+        {
+            *m = own * *before;
+            *before *= cdf;
         }
     }
-    greatest
+    product.fill(1.0);
+    for (mass, density) in masses.iter_mut().zip(densities).rev() {
+        for (m, (after, cdf)) in mass.iter_mut().zip(product.iter_mut().zip(&density.cdf)) {
+            *m *= *after;
+            *after *= cdf;
+        }
+    }
+    masses
 }
 
 /// Scales to a sum of 1; all alike when there is nothing to scale.

@@ -114,22 +114,24 @@ pub fn p_within(paths: &[Beta], delta: f64) -> Vec<f64> {
 /// P(a ≥ the best of the others − δ) = 1 − ∫ F_a(x − δ) d(cdf of the best of the others).
 fn within(densities: &[&Density], grid: &Grid, delta: f64) -> Vec<f64> {
     let below: Vec<Vec<f64>> = densities.iter().map(|density| grid.below_by(&density.mass, delta)).collect();
+    let below = |path: usize, cell: usize| below[path][cell];
+    let at = |path: usize, cell: usize| (densities[path].mass[cell], densities[path].cdf[cell]);
     let paths = densities.len();
     let (mut short, mut total) = (vec![0.0; paths], vec![0.0; paths]);
     let mut after = vec![(1.0, 0.0); paths + 1];
     // The greatest of two: cdf and mass.
-    let join = |(s, d): (f64, f64), f: f64, cdf: f64| (s * cdf, d * cdf + s * f);
+    let join = |(s, d): (f64, f64), (f, cdf): (f64, f64)| (s * cdf, d * cdf + s * f);
     for cell in 0..grid.len() {
         for path in (0..paths).rev() {
-            after[path] = join(after[path + 1], densities[path].mass[cell], densities[path].cdf[cell]);
+            after[path] = join(after[path + 1], at(path, cell));
         }
         let mut before = (1.0, 0.0);
         for path in 0..paths {
             let (s, d) = after[path + 1];
             let others = before.0 * d + before.1 * s;
             total[path] += others;
-            short[path] += others * below[path][cell];
-            before = join(before, densities[path].mass[cell], densities[path].cdf[cell]);
+            short[path] += others * below(path, cell);
+            before = join(before, at(path, cell));
         }
     }
     short.iter().zip(total).map(|(s, t)| if t > 0.0 { (1.0 - s / t).clamp(0.0, 1.0) } else { 1.0 }).collect()
