@@ -5,7 +5,7 @@
 //! two days later leaves exactly the state that "failure from the start" would have left, arrival order never matters,
 //! and the counters of two processes merge by addition.
 //!
-//! Memory is bounded by merging old epochs, see [`Epoch::block`], and by keeping what is left in few bytes, see [`runs`].
+//! Memory is bounded by merging old epochs, see [`Epoch::block`], and by keeping what is left in few bytes.
 
 mod runs;
 

@@ -126,7 +126,7 @@ pub enum Value {
     OutputDiscarded,
 }
 
-/// One row of the table below: a value of a source, its number within that source (1..=15, 0 is "said nothing"), its
+/// One row of the table below: a value of a source, its number within that source (1..=7, 0 is "said nothing"), its
 /// name, and the strength it has when nothing finer was said.
 struct Row(Source, Value, u8, &'static str, f64);
 
@@ -172,6 +172,11 @@ impl Value {
     /// The value's name, as signals over HTTP and `explain` spell it.
     pub fn name(self) -> &'static str {
         VALUES.iter().find(|row| row.1 == self).map_or("", |row| row.3)
+    }
+
+    /// Whether it speaks for the answer and not against it: an edited answer was not good enough as it was.
+    pub fn praises(self) -> bool {
+        self.default_strength().get() >= 0.5
     }
 
     /// The strength that the value has when the sender gives none.
@@ -257,6 +262,9 @@ struct Reading {
     strength: Strength,
     at: Timestamp,
     id: SignalId,
+    /// Whether the source ever praised the answer, and whether it ever faulted it.
+    praised: bool,
+    faulted: bool,
 }
 
 impl Register {
@@ -266,13 +274,20 @@ impl Register {
     pub fn take(&mut self, signal: &Signal) {
         let slot = &mut self.readings[signal.source as usize];
         let newer = slot.as_ref().is_none_or(|known| (signal.at, &signal.id) > (known.at, &known.id));
+        let praises = signal.value.praises();
+        let praised = praises || slot.as_ref().is_some_and(|known| known.praised);
+        let faulted = !praises || slot.as_ref().is_some_and(|known| known.faulted);
         if newer {
             *slot = Some(Reading {
                 value: signal.value,
                 strength: signal.strength,
                 at: signal.at,
                 id: signal.id.clone(),
+                praised,
+                faulted,
             });
+        } else if let Some(known) = slot {
+            (known.praised, known.faulted) = (praised, faulted);
         }
     }
 
@@ -289,6 +304,8 @@ impl Register {
             strength: value.default_strength(),
             at: Timestamp(0),
             id: SignalId::provider(),
+            praised: false,
+            faulted: false,
         });
     }
 
@@ -313,20 +330,25 @@ impl Register {
     pub fn pattern(&self) -> Pattern {
         let mut pattern = Pattern::PENDING;
         for source in Source::ALL {
-            let code = self.value(source).and_then(|value| value.code(source)).unwrap_or(0);
-            pattern = pattern.with(source, code);
+            let Some(reading) = &self.readings[source as usize] else { continue };
+            let code = reading.value.code(source).unwrap_or(0);
+            let revised = if reading.value.praises() { reading.faulted } else { reading.praised };
+            pattern = pattern.with(source, code | if revised { Pattern::REVISED } else { 0 });
         }
         pattern
     }
 }
 
-/// A register quantised: four bits for each source, so that decisions of which the same is known count together.
+/// A register quantised: four bits for each source, so that decisions of which the same is known count together. Three
+/// of them are the value's number, the fourth says that the source once said the opposite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pattern(u32);
 
 impl Pattern {
     /// Nothing is known yet.
     pub const PENDING: Self = Self(0);
+    /// The bit of a source's four that says that it revised itself.
+    const REVISED: u8 = 8;
 
     /// The pattern as a ledger kept it.
     pub const fn from_bits(bits: u32) -> Self {
@@ -345,7 +367,16 @@ impl Pattern {
 
     /// What `source` said.
     pub fn value(self, source: Source) -> Option<Value> {
-        Value::from_code(source, (self.0 >> (4 * source as u32) & 0xf) as u8)
+        Value::from_code(source, self.nibble(source) & !Self::REVISED)
+    }
+
+    /// Whether `source` said the opposite of its value before: praised what it now faults, or the reverse.
+    pub fn revised(self, source: Source) -> bool {
+        self.nibble(source) & Self::REVISED != 0
+    }
+
+    const fn nibble(self, source: Source) -> u8 {
+        (self.0 >> (4 * source as u32) & 0xf) as u8
     }
 
     /// The source that decides what a decision of this pattern counts for; `None` where nothing graded the answer.
@@ -379,9 +410,9 @@ mod tests {
     }
 
     #[test]
-    fn every_value_has_its_own_number_within_its_source_and_a_nibble_holds_it() {
+    fn every_value_has_its_own_number_within_its_source_and_three_bits_hold_it() {
         for row in &VALUES {
-            assert!((1..=15).contains(&row.2));
+            assert!((1..=7).contains(&row.2));
             assert_eq!(Value::from_code(row.0, row.2), Some(row.1), "{:?} {:?}", row.0, row.1);
             assert_eq!(row.1.code(row.0), Some(row.2));
         }

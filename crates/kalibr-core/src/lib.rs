@@ -14,7 +14,9 @@
 
 pub mod best;
 pub mod counters;
+pub mod drift;
 pub mod evidence;
+pub mod fusion;
 pub mod ids;
 pub mod objective;
 pub mod outcome;
@@ -22,6 +24,8 @@ pub mod path;
 pub mod policy;
 pub mod posterior;
 mod quadrature;
+pub mod reliability;
 pub mod rules;
 pub mod safety;
+pub mod series;
 pub mod trace;

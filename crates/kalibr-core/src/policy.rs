@@ -6,7 +6,8 @@
 use crate::best::p_best;
 use crate::counters::Counters;
 use crate::ids::PathId;
-use crate::posterior::{LearnerConfig, Posterior, posteriors};
+use crate::posterior::{LearnerConfig, Posterior, Subject, posteriors};
+use crate::reliability::Reliability;
 
 /// The exact choice probabilities of one goal, pipeline and bucket.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,15 +40,25 @@ pub struct Choice {
 }
 
 impl PolicyTable {
-    /// The table for `paths`, in that order, from what was counted.
+    /// The table for `paths`, in that order, from what was counted, while nothing is known beyond it.
     pub fn build(counters: &Counters, paths: &[PathId], config: &LearnerConfig, version: u64) -> Self {
-        let posteriors = posteriors(counters, paths, config);
-        let best = p_best(&posteriors.iter().map(|p| p.success).collect::<Vec<_>>());
+        let subjects: Vec<Subject> = paths.iter().map(|path| Subject::unknown(*path)).collect();
+        let posteriors = posteriors(counters, &subjects, &Reliability::default(), config);
+        Self::of(paths.iter().copied().zip(posteriors), config, version)
+    }
+
+    /// The table of these paths, in that order, of which this is known.
+    pub fn of(
+        paths: impl IntoIterator<Item = (PathId, Posterior)>,
+        config: &LearnerConfig,
+        version: u64,
+    ) -> Self {
+        let paths: Vec<(PathId, Posterior)> = paths.into_iter().collect();
+        let best = p_best(&paths.iter().map(|(_, posterior)| posterior.success).collect::<Vec<_>>());
         let entries = paths
-            .iter()
-            .zip(posteriors)
+            .into_iter()
             .zip(best)
-            .map(|((&path, posterior), p_best)| Entry { path, posterior, p_best })
+            .map(|((path, posterior), p_best)| Entry { path, posterior, p_best })
             .collect();
         Self { version, entries, floor: config.floor }
     }
@@ -147,8 +158,15 @@ mod tests {
             .enumerate()
             .map(|(i, (&(alpha, beta), p_best))| {
                 let quality = Beta { alpha, beta };
-                let posterior =
-                    Posterior { success: quality, quality, availability: 1.0, graded: 0, attempts: 0 };
+                let posterior = Posterior {
+                    success: quality,
+                    quality,
+                    own: quality,
+                    available: None,
+                    availability: 1.0,
+                    graded: 0,
+                    attempts: 0,
+                };
                 Entry { path: path(i as u8), posterior, p_best }
             })
             .collect();

@@ -4,13 +4,19 @@
 //! counters of its own: a provider outage must not look like bad answers, and answered-but-ungraded requests must not
 //! look like good ones.
 //!
-//! Here every source is taken at its word: the winning signal of the ladder is the truth. With one perfectly reliable
-//! source and a provider that always answers, [`posteriors`] is then exactly Beta-Bernoulli. Learning how far each source
-//! can be trusted changes [`posteriors`] alone; what comes before it (counters) and after it (the policy table) stays.
+//! What a user did is the truth; a turn, a judge or a structural eval is worth what its reliability says
+//! ([`crate::reliability`]), and nothing it says is worth more than that reliability is known. With one perfectly reliable
+//! source, a provider that always answers and nothing forgotten, [`posteriors`] is exactly Beta-Bernoulli.
+
+use std::collections::BTreeMap;
 
 use crate::counters::{Count, Counters};
-use crate::evidence::{Source, Strength, Value};
+use crate::drift::{Span, changes};
+use crate::evidence::{Pattern, Source, Value};
+use crate::fusion::{Soft, fuse, peak};
 use crate::ids::PathId;
+use crate::reliability::{Doubt, Reliability, parts};
+use crate::series::{Series, Slice, effective, score};
 
 /// A Beta distribution over a probability.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,15 +49,41 @@ impl Beta {
     }
 }
 
+/// How what was heard fades, and when it is dropped.
+///
+/// A half-life that is right for a path that fell an hour ago (try it again soon) is wrong for one that has been as it is
+/// for months (do not forget what was learned). So it grows with the age of the path's regime, the time since it last
+/// changed: as with any other retry, the longer the outage has lasted, the rarer the attempts.
+///
+/// All times are in observations' worth of evidence of all paths together: see [`Series::ages`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fading {
+    /// How much longer the half-life becomes for each observation that the path has stayed as it was, >= 0.
+    pub growth: f64,
+    /// Half-life right after a change, > 0.
+    pub after_change: f64,
+    /// How much longer it becomes for each observation since the change, >= 0.
+    pub growth_after_change: f64,
+    /// False-alarm level of the test for a change, in (0, 1); `None`: no test.
+    pub restart: Option<f64>,
+    /// How many observations a path's own long-run quality is worth once all that was heard of it has faded.
+    pub remains: f64,
+}
+
+impl Default for Fading {
+    fn default() -> Self {
+        Self { growth: 0.5, after_change: 150.0, growth_after_change: 0.1, restart: Some(0.1), remains: 2.0 }
+    }
+}
+
 /// How the learner weighs what it has seen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LearnerConfig {
-    /// Graded attempts (of all paths together) after which older evidence counts half. `None`: nothing is forgotten.
-    ///
-    /// All paths age on this one clock, so what is known of an idle path fades back to "unknown" while others play, and
-    /// a path that recovered is tried again. It ticks in evidence and not in decisions: at 5 % signal coverage 800
-    /// decisions hold only 40 signals, and a clock of decisions would forget faster than it learns.
+    /// Observations' worth of evidence (of all paths together) after which what was heard of a path that has not changed
+    /// counts half, at the start. `None`: nothing is ever forgotten, and no change is looked for.
     pub half_life: Option<f64>,
+    /// How the half-life grows, and what a change does to it.
+    pub fading: Fading,
     /// Attempts after which a provider's earlier answers and failures count half.
     pub availability_half_life: Option<f64>,
     /// Least probability of each path, in 0..=0.5; with many paths all floors together take at most half the traffic.
@@ -60,7 +92,12 @@ pub struct LearnerConfig {
 
 impl Default for LearnerConfig {
     fn default() -> Self {
-        Self { half_life: Some(800.0), availability_half_life: Some(200.0), floor: 0.01 }
+        Self {
+            half_life: Some(800.0),
+            fading: Fading::default(),
+            availability_half_life: Some(200.0),
+            floor: 0.01,
+        }
     }
 }
 
@@ -71,7 +108,11 @@ pub struct Posterior {
     pub success: Beta,
     /// P(the answer serves | it answers).
     pub quality: Beta,
-    /// Share of attempts that the provider answered, in 0..=1.
+    /// What was heard here of the quality, as the Beta that a uniform prior becomes.
+    pub own: Beta,
+    /// P(it answers); `None` where nothing has failed and it is taken to answer for certain.
+    pub available: Option<Beta>,
+    /// The expected share of attempts that the provider answers, in 0..=1.
     pub availability: f64,
     /// Graded attempts behind it, not discounted.
     pub graded: i64,
@@ -79,66 +120,190 @@ pub struct Posterior {
     pub attempts: i64,
 }
 
-/// Discounted counts of one path.
+/// A path whose quality is asked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Subject {
+    /// The path.
+    pub path: PathId,
+    /// The identity of its model alone: reliabilities are learned per model.
+    pub model: PathId,
+    /// P(it answers); `None` where nothing has failed.
+    pub available: Option<Beta>,
+}
+
+impl Subject {
+    /// A path of which nothing is believed yet.
+    pub fn unknown(path: PathId) -> Self {
+        Self { path, model: path, available: None }
+    }
+}
+
+/// The posterior of each of `paths`, in that order, while nothing is believed beyond what was heard here. Counts of
+/// other paths are left out, and do not age these.
+pub fn posteriors(
+    counters: &Counters,
+    paths: &[Subject],
+    reliability: &Reliability,
+    config: &LearnerConfig,
+) -> Vec<Posterior> {
+    let ids: Vec<PathId> = paths.iter().map(|subject| subject.path).collect();
+    let series =
+        Series::read(counters, &ids, |path, pattern, _| reliability.worth(paths[path].model, pattern));
+    let ages = series.ages();
+    paths
+        .iter()
+        .zip(&series.paths)
+        .zip(tallies(counters, &ids, config))
+        .map(|((subject, slices), tally)| {
+            let own = quality(slices, &ages, &reliability.doubts(subject.model), config);
+            let posterior = Posterior {
+                success: own,
+                quality: own,
+                own,
+                available: None,
+                availability: 1.0,
+                graded: tally.graded,
+                attempts: tally.attempts,
+            };
+            posterior.given(Beta::UNIFORM, subject.available.or_else(|| tally.available()))
+        })
+        .collect()
+}
+
+/// Calls of one path.
 #[derive(Default, Clone, Copy)]
 struct Tally {
-    good: f64,
-    bad: f64,
     answered: f64,
     failed: f64,
     graded: i64,
     attempts: i64,
 }
 
-/// The posterior of each of `paths`, in that order. Counts of other paths are left out, and do not age these.
-pub fn posteriors(counters: &Counters, paths: &[PathId], config: &LearnerConfig) -> Vec<Posterior> {
+impl Tally {
+    /// One imagined answer stands beside what was seen: a provider is taken to work until it is seen to fail.
+    fn available(self) -> Option<Beta> {
+        (self.failed > 0.0).then_some(Beta { alpha: 1.0 + self.answered, beta: self.failed })
+    }
+}
+
+fn tallies(counters: &Counters, paths: &[PathId], config: &LearnerConfig) -> Vec<Tally> {
     let mut tallies = vec![Tally::default(); paths.len()];
-    let weight = |age: i64, half_life: Option<f64>| half_life.map_or(1.0, |h| (-(age as f64) / h).exp2());
     // Ages count what happened in strictly later epochs: walk from the newest and add an epoch up only when it is done.
-    let (mut graded_later, mut attempts_later) = (0, 0);
-    let (mut graded_here, mut attempts_here) = (0, 0);
+    let (mut later, mut here) = (0, 0);
     let mut epoch = None;
-    for (cell, Count { n, score }) in counters.iter().rev() {
+    for (cell, Count { n, .. }) in counters.iter().rev() {
         if epoch != Some(cell.epoch) {
-            graded_later += std::mem::take(&mut graded_here);
-            attempts_later += std::mem::take(&mut attempts_here);
+            later += std::mem::take(&mut here);
             epoch = Some(cell.epoch);
         }
         let Some(tally) = paths.iter().position(|path| *path == cell.path).map(|i| &mut tallies[i]) else {
             continue;
         };
-        let graded = cell.pattern.winner().is_some();
-        graded_here += if graded { n } else { 0 };
-        attempts_here += n;
+        here += n;
         tally.attempts += n;
-        if graded {
-            let weight = weight(graded_later, config.half_life);
-            let good = score as f64 / f64::from(Strength::UNITS);
-            tally.good += weight * good;
-            tally.bad += weight * (n as f64 - good);
-            tally.graded += n;
-        }
-        let weight = weight(attempts_later, config.availability_half_life);
+        tally.graded += if cell.pattern.winner().is_some() { n } else { 0 };
+        let weight = config.availability_half_life.map_or(1.0, |h| (-(later as f64) / h).exp2());
         match cell.pattern.value(Source::Provider) {
             Some(Value::Answered) => tally.answered += weight * n as f64,
             Some(Value::ProviderFailed) => tally.failed += weight * n as f64,
             _ => {}
         }
     }
-    tallies.into_iter().map(Posterior::from).collect()
+    tallies
 }
 
-impl From<Tally> for Posterior {
-    fn from(tally: Tally) -> Self {
-        let quality = Beta { alpha: 1.0 + tally.good, beta: 1.0 + tally.bad };
-        let (success, availability) = if tally.failed > 0.0 {
-            // One imagined answer: a provider is taken to work until it is seen to fail.
-            let available = Beta { alpha: 1.0 + tally.answered, beta: tally.failed };
-            (product(available, quality), available.mean())
-        } else {
-            (quality, 1.0)
-        };
-        Self { success, quality, availability, graded: tally.graded, attempts: tally.attempts }
+/// The quality of a path from its slices and their ages.
+fn quality(slices: &[Slice], ages: &[f64], doubts: &[Doubt], config: &LearnerConfig) -> Beta {
+    let whole = Slice {
+        exact: slices.iter().fold(Span::default(), |sum, s| sum.and(s.exact)),
+        soft: slices.iter().flat_map(|s| s.soft.iter().copied()).collect(),
+    };
+    let all = fused(Beta::UNIFORM, &whole, doubts);
+    let Some(half_life) = config.half_life else { return all };
+    let fading = &config.fading;
+    let spans = effective(slices, all.mean());
+    let changes = fading.restart.map_or_else(Vec::new, |delta| changes(&spans, delta));
+    let from = changes.last().map_or(0, |change| change.at);
+    // How long the regime has lasted: the age of its oldest evidence.
+    let lasted = (from..spans.len()).find(|&i| spans[i].n > 0.0).map_or(0.0, |i| ages[i]);
+    let half_life = if changes.is_empty() {
+        half_life + fading.growth * lasted
+    } else {
+        fading.after_change + fading.growth_after_change * lasted
+    };
+    let mut kept = Slice::default();
+    for (slice, age) in slices.iter().zip(ages).skip(from) {
+        let weight = (-age / half_life).exp2();
+        kept.exact.n += weight * slice.exact.n;
+        kept.exact.successes += weight * slice.exact.successes;
+        kept.soft.extend(slice.soft.iter().map(|(z, s)| (*z, Soft { n: weight * s.n, ..*s })));
+    }
+    // What has faded leaves the long-run level behind, as a weak belief: an idle path drifts back to what it used to be
+    // and not to a coin toss, so a path that was good before it fell is tried again sooner than one that never was.
+    let total = whole.weight();
+    let faded = if total > 0.0 { 1.0 - kept.weight() / total } else { 0.0 };
+    let own = fading.remains * faded;
+    let base = Beta { alpha: 1.0 - faded + own * all.mean(), beta: 1.0 - faded + own * (1.0 - all.mean()) };
+    fused(base, &kept, doubts)
+}
+
+/// What `base` becomes after a slice of evidence.
+///
+/// Soft evidence is limited by what is known of its sources: however many verdicts of a judge there are, together they
+/// pin the quality down no better than the judge's own rates are known. If `I` is the information of `n` soft
+/// observations and `V` the variance that the doubts about their sources put into the quality they point to, they are
+/// worth `1 / (1/I + V)`, so each of them counts `1 / (1 + I V)`: the generalised least-squares weight of a measurement
+/// with a shared error.
+fn fused(base: Beta, slice: &Slice, doubts: &[Doubt]) -> Beta {
+    let exact = Beta {
+        alpha: base.alpha + slice.exact.successes,
+        beta: base.beta + (slice.exact.n - slice.exact.successes),
+    };
+    if slice.soft.is_empty() {
+        return exact;
+    }
+    let mut soft: BTreeMap<Pattern, Soft> = BTreeMap::new();
+    for (pattern, more) in &slice.soft {
+        soft.entry(*pattern).and_modify(|known| known.n += more.n).or_insert(*more);
+    }
+    let plain: Vec<Soft> = soft.values().copied().collect();
+    let p = peak(exact, &plain).clamp(0.02, 0.98);
+    let pull = |soft: &Soft| soft.n * score(soft.ln_ratio, p);
+    let information: f64 = plain.iter().map(|s| pull(s) * score(s.ln_ratio, p)).sum();
+    if information <= 0.0 {
+        return exact;
+    }
+    let doubted: f64 = doubts
+        .iter()
+        .map(|doubt| {
+            let moved: f64 = soft
+                .iter()
+                .map(|(pattern, s)| {
+                    let by: f64 = parts(*pattern)
+                        .filter(|(source, _)| *source == doubt.source)
+                        .map(|(_, praises)| if praises { doubt.of_praise } else { doubt.of_fault })
+                        .sum();
+                    if by == 0.0 { 0.0 } else { pull(&Soft { ln_ratio: s.ln_ratio + by, ..*s }) - pull(s) }
+                })
+                .sum();
+            (moved / information).powi(2)
+        })
+        .sum();
+    let worth = 1.0 / (1.0 + information * doubted);
+    fuse(exact, &plain.iter().map(|s| Soft { n: s.n * worth, ..*s }).collect::<Vec<_>>())
+}
+
+impl Posterior {
+    /// The same path when `prior` was believed of its quality before anything was heard here, and it answers with this
+    /// probability.
+    ///
+    /// What was heard is kept as a Beta from a uniform prior, so another prior adds to it.
+    pub fn given(self, prior: Beta, available: Option<Beta>) -> Self {
+        let quality =
+            Beta { alpha: self.own.alpha + prior.alpha - 1.0, beta: self.own.beta + prior.beta - 1.0 };
+        let success = available.map_or(quality, |available| product(available, quality));
+        let availability = available.map_or(1.0, Beta::mean);
+        Self { success, quality, available, availability, ..self }
     }
 }
 
@@ -152,6 +317,11 @@ fn product(a: Beta, b: Beta) -> Beta {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn posteriors(counters: &Counters, paths: &[PathId], config: &LearnerConfig) -> Vec<Posterior> {
+        let subjects: Vec<Subject> = paths.iter().map(|path| Subject::unknown(*path)).collect();
+        super::posteriors(counters, &subjects, &Reliability::default(), config)
+    }
     use crate::counters::{Cell, Epoch};
     use crate::evidence::Register;
     use proptest::prelude::*;
@@ -159,6 +329,7 @@ mod tests {
     const A: PathId = PathId::from_bytes([1; 16]);
     const B: PathId = PathId::from_bytes([2; 16]);
 
+    use crate::evidence::Strength;
     use crate::outcome::Reply;
 
     fn pattern(answered: Option<bool>, value: Option<Value>) -> (crate::evidence::Pattern, u32) {
@@ -223,31 +394,34 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_lowers_success_but_not_quality_and_ungraded_answers_do_not_raise_it() {
+    fn an_outage_lowers_success_but_not_quality() {
         let mut counters = Counters::default();
         count(&mut counters, 0, A, Some(true), Some(Value::UserAccepted), 30);
         let before = posteriors(&counters, &[A], &LearnerConfig::default())[0];
         count(&mut counters, 0, A, Some(false), None, 30);
-        let outage = posteriors(&counters, &[A], &LearnerConfig::default())[0];
+        let subject = Subject { available: Some(Beta { alpha: 30.0, beta: 30.0 }), ..Subject::unknown(A) };
+        let outage =
+            super::posteriors(&counters, &[subject], &Reliability::default(), &LearnerConfig::default())[0];
         assert_eq!(outage.quality, before.quality);
-        assert!(outage.success.mean() < 0.55 && outage.availability < 0.55);
-        count(&mut counters, 0, A, Some(true), None, 3_000);
-        let healed = posteriors(&counters, &[A], &LearnerConfig::default())[0];
-        assert!(healed.success.mean() <= before.success.mean());
-        assert!(healed.success.mean() > 0.9);
+        assert!(outage.success.mean() < 0.55);
     }
 
     #[test]
-    fn old_evidence_counts_half_after_one_half_life_and_an_idle_path_fades_to_unknown() {
+    fn old_evidence_counts_half_after_one_half_life_and_an_idle_path_fades_to_a_weak_belief_in_its_past() {
+        let fading = Fading { growth: 0.0, restart: None, ..Fading::default() };
+        let config = LearnerConfig { fading, ..LearnerConfig::default() };
         let mut counters = Counters::default();
         count(&mut counters, 0, A, None, Some(Value::UserAccepted), 16);
         count(&mut counters, 1, B, None, Some(Value::UserRejected), 800);
-        let known = posteriors(&counters, &[A, B], &LearnerConfig::default());
-        assert!((known[0].success.alpha - 9.0).abs() < 1e-9, "{:?}", known[0]);
+        let known = posteriors(&counters, &[A, B], &config);
+        // 8 of 16 are left, half of the uniform prior, and half of the two observations' worth of the past (17 of 18).
+        assert!((known[0].success.alpha - (8.0 + 0.5 + 17.0 / 18.0)).abs() < 1e-9, "{:?}", known[0]);
         assert!((known[1].success.beta - 801.0).abs() < 1e-9, "{:?}", known[1]);
         count(&mut counters, 2, B, None, Some(Value::UserRejected), 16_000);
-        let faded = posteriors(&counters, &[A, B], &LearnerConfig::default())[0];
-        assert!((faded.success.alpha - 1.0).abs() < 1e-3);
+        let faded = posteriors(&counters, &[A, B], &config)[0].success;
+        assert!(
+            (faded.alpha - 2.0 * 17.0 / 18.0).abs() < 1e-3 && (faded.alpha + faded.beta - 2.0).abs() < 1e-3
+        );
     }
 
     #[test]

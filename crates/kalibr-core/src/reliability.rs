@@ -1,0 +1,378 @@
+//! How far each source can be trusted, for each model: learned from where it spoke together with a user's deed.
+//!
+//! A judge may favour one model; a check that one model's answers always pass says nothing about that model. So each
+//! source has, per model, two rates: how often it praises a good answer and how often it praises a bad one. They are
+//! counted where an *anchor* spoke of the same attempt: an action, an explicit verdict, and for the technical sources
+//! the caller's own metric. Anchors are graded only by what stands above them, and are taken at their word until
+//! something above them disagrees; that rules out a world in which good and bad have changed places.
+//!
+//! Rates are shrunk to the source's pooled rate over models with a strength κ that is learned, and averaged over its
+//! posterior on a grid (empirical Bayes with a beta-binomial likelihood; Gelman et al., *Bayesian Data Analysis*, ch. 5).
+//! Little evidence: the pooled rate, and doubt. Enough: the model's own.
+//!
+//! What is uncertain about the rates limits what a source can teach: see [`Reliability::doubts`].
+
+use std::collections::BTreeMap;
+
+use statrs::function::beta::ln_beta;
+
+use crate::counters::Count;
+use crate::evidence::{Pattern, Source, Strength};
+use crate::ids::PathId;
+use crate::series::Worth;
+
+/// How often each pattern was seen of each model's answers, over all goals of a tenant: integers, moved with the counters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pool {
+    cells: BTreeMap<(PathId, Pattern), Count>,
+}
+
+impl Pool {
+    /// Adds to a cell; `model` is the identity of the path that is the model alone. Patterns in which no two sources
+    /// speak teach nothing about reliability and are not kept.
+    pub fn add(&mut self, model: PathId, pattern: Pattern, count: Count) {
+        if graders().all(|source| anchor(source, pattern).is_none() || pattern.value(source).is_none()) {
+            return;
+        }
+        let total = self.cells.entry((model, pattern)).or_default();
+        *total += count;
+        if total.is_zero() {
+            self.cells.remove(&(model, pattern));
+        }
+    }
+}
+
+/// The sources whose reliability is learned.
+fn graders() -> impl Iterator<Item = Source> {
+    Source::ALL.into_iter().filter(|source| !matches!(source, Source::Provider | Source::Action))
+}
+
+/// The source whose word grades `source` in this pattern.
+fn anchor(source: Source, pattern: Pattern) -> Option<Source> {
+    let anchors: &[Source] = match source {
+        Source::Provider | Source::Action => &[],
+        Source::Explicit => &[Source::Action],
+        Source::Turn | Source::SessionEnd | Source::Metric => &[Source::Action, Source::Explicit],
+        Source::Judge | Source::Structural => &[Source::Action, Source::Explicit, Source::Metric],
+    };
+    anchors.iter().copied().find(|anchor| pattern.value(*anchor).is_some())
+}
+
+/// What is believed of a source before anything was learned: P(praise | good), P(praise | bad), and how many
+/// observations that belief is worth.
+fn prior(source: Source) -> (f64, f64, f64) {
+    match source {
+        Source::Provider | Source::Action | Source::Explicit | Source::Metric => (1.0, 0.0, 30.0),
+        Source::Turn => (0.85, 0.20, 30.0),
+        Source::Judge => (0.80, 0.30, 30.0),
+        Source::SessionEnd => (0.75, 0.35, 30.0),
+        Source::Structural => (0.95, 0.75, 30.0),
+    }
+}
+
+/// Strengths of shrinkage that are weighed against each other; beforehand each counts as the inverse of its root, so that
+/// models are taken to differ until they are seen not to.
+const STRENGTHS: [f64; 8] = [4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+/// Below this difference of the two rates, even at the upper end of its 95 % interval, a source says nothing.
+const USELESS: f64 = 0.05;
+/// The most that one decision's soft evidence may weigh in log odds: sources that like the same things are not
+/// independent, and together would count twice.
+const MOST: f64 = 3.0;
+
+/// A rate and how well it is known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// The expected rate, in 0..=1.
+    pub mean: f64,
+    /// Its variance.
+    pub variance: f64,
+    /// Observations of this model behind it; an edited answer counts for both rates in part.
+    pub n: f64,
+}
+
+/// How far one source can be trusted on one model's answers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Trust {
+    /// P(it praises | the answer was good, it spoke).
+    pub praises_good: Rate,
+    /// P(it praises | the answer was bad, it spoke).
+    pub praises_bad: Rate,
+    /// It agrees with what users did no better than chance, and is ignored.
+    pub quarantined: bool,
+}
+
+impl Trust {
+    /// Nothing has ever contradicted it: its word is the truth.
+    fn is_exact(&self) -> bool {
+        self.praises_good.mean >= 1.0 && self.praises_bad.mean <= 0.0
+    }
+
+    /// `ln(P(value | good) / P(value | bad))`.
+    fn ln_ratio(&self, praises: bool) -> f64 {
+        if self.quarantined {
+            return 0.0;
+        }
+        ratio(self.praises_good.mean, self.praises_bad.mean, praises)
+    }
+}
+
+fn ratio(good: f64, bad: f64, praises: bool) -> f64 {
+    let (good, bad) = (good.clamp(0.01, 0.99), bad.clamp(0.01, 0.99));
+    if praises { (good / bad).ln() } else { ((1.0 - good) / (1.0 - bad)).ln() }
+}
+
+/// The learned reliabilities of all sources.
+#[derive(Debug, Clone, Default)]
+pub struct Reliability {
+    models: BTreeMap<PathId, [Option<Trust>; Source::ALL.len()]>,
+    unknown: [Option<Trust>; Source::ALL.len()],
+}
+
+/// One way in which what a source is worth may be wrong: by how much its log ratios would move if one of its rates were
+/// one standard deviation off.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Doubt {
+    /// The source.
+    pub source: Source,
+    /// By how much `ln L` of praise moves.
+    pub of_praise: f64,
+    /// By how much `ln L` of a fault moves.
+    pub of_fault: f64,
+}
+
+/// Successes and all, of one model under one kind of truth.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    praised: f64,
+    n: f64,
+}
+
+impl Reliability {
+    /// Learns from the pool.
+    pub fn learn(pool: &Pool) -> Self {
+        let mut learned = Self::default();
+        let models: Vec<PathId> = {
+            let mut models: Vec<PathId> = pool.cells.keys().map(|(model, _)| *model).collect();
+            models.dedup();
+            models
+        };
+        for source in graders() {
+            let mut good = vec![Tally::default(); models.len()];
+            let mut bad = vec![Tally::default(); models.len()];
+            for ((model, pattern), count) in &pool.cells {
+                let (Some(value), Some(anchor)) = (pattern.value(source), anchor(source, *pattern)) else {
+                    continue;
+                };
+                let Ok(index) = models.binary_search(model) else { continue };
+                // The score of the cell is the winner's; where that is the anchor it is finer than the value's own.
+                let truth = if pattern.winner() == Some(anchor) {
+                    count.score as f64 / f64::from(Strength::UNITS)
+                } else {
+                    pattern.value(anchor).map_or(0.0, |v| v.default_strength().get()) * count.n as f64
+                };
+                let praised = if value.praises() { 1.0 } else { 0.0 };
+                good[index].n += truth;
+                good[index].praised += praised * truth;
+                bad[index].n += count.n as f64 - truth;
+                bad[index].praised += praised * (count.n as f64 - truth);
+            }
+            let (prior_good, prior_bad, strength) = prior(source);
+            let (good_rates, good_unknown) = rates(&good, prior_good, strength);
+            let (bad_rates, bad_unknown) = rates(&bad, prior_bad, strength);
+            learned.unknown[source as usize] = Some(trust(good_unknown, bad_unknown));
+            for (index, model) in models.iter().enumerate() {
+                learned.models.entry(*model).or_default()[source as usize] =
+                    Some(trust(good_rates[index], bad_rates[index]));
+            }
+        }
+        learned
+    }
+
+    /// How far `source` can be trusted on the answers of `model`.
+    pub fn trust(&self, source: Source, model: PathId) -> Trust {
+        let of_model = self.models.get(&model).and_then(|sources| sources[source as usize]);
+        of_model.or(self.unknown[source as usize]).unwrap_or_else(|| {
+            let (good, bad, strength) = prior(source);
+            let rate = |mean: f64| Rate { mean, variance: mean * (1.0 - mean) / (strength + 1.0), n: 0.0 };
+            trust(rate(good), rate(bad))
+        })
+    }
+
+    /// What a decision of this pattern is worth, by the ladder: the strongest user source that spoke counts, weaker ones
+    /// are left out. If it is an anchor that nothing has contradicted it is the truth; so is the caller's metric where
+    /// no user spoke. Otherwise the judge and the structural evals add to it, as far as they can be trusted.
+    pub fn worth(&self, model: PathId, pattern: Pattern) -> Worth {
+        let Some(winner) = pattern.winner() else { return Worth::Nothing };
+        let exact = winner == Source::Action || self.trust(winner, model).is_exact();
+        if exact && !matches!(winner, Source::Judge | Source::Structural) {
+            return Worth::Exact;
+        }
+        let ln_ratio: f64 =
+            parts(pattern).map(|(source, praises)| self.trust(source, model).ln_ratio(praises)).sum();
+        Worth::Soft(ln_ratio.clamp(-MOST, MOST))
+    }
+
+    /// All ways in which the reliabilities on this model's answers may be off.
+    pub fn doubts(&self, model: PathId) -> Vec<Doubt> {
+        let mut doubts = Vec::new();
+        for source in graders() {
+            let trust = self.trust(source, model);
+            if trust.is_exact() || trust.quarantined {
+                continue;
+            }
+            let (good, bad) = (trust.praises_good, trust.praises_bad);
+            for (by_good, by_bad) in [(good.variance.sqrt(), 0.0), (0.0, bad.variance.sqrt())] {
+                // Both ways, halved: near 0 and 1 one of them is cut off.
+                let moved = |praises| {
+                    0.5 * (ratio(good.mean + by_good, bad.mean + by_bad, praises)
+                        - ratio(good.mean - by_good, bad.mean - by_bad, praises))
+                };
+                doubts.push(Doubt { source, of_praise: moved(true), of_fault: moved(false) });
+            }
+        }
+        doubts
+    }
+}
+
+/// The sources that make up the soft worth of a pattern, and whether each praises. A judge in the middle says nothing.
+pub fn parts(pattern: Pattern) -> impl Iterator<Item = (Source, bool)> {
+    let winner = pattern.winner();
+    let technical =
+        [Source::Judge, Source::Structural].into_iter().filter(move |source| Some(*source) != winner);
+    winner.into_iter().chain(technical).filter_map(move |source| {
+        let value = pattern.value(source)?;
+        (value != crate::evidence::Value::Middling).then(|| (source, value.praises()))
+    })
+}
+
+fn trust(praises_good: Rate, praises_bad: Rate) -> Trust {
+    let difference = praises_good.mean - praises_bad.mean;
+    let sd = (praises_good.variance + praises_bad.variance).sqrt();
+    Trust { praises_good, praises_bad, quarantined: difference + 1.96 * sd < USELESS }
+}
+
+/// The rate of each model, shrunk to the pooled one with all strengths that explain the data; and that of a model that
+/// was never seen.
+fn rates(models: &[Tally], prior: f64, prior_strength: f64) -> (Vec<Rate>, Rate) {
+    let total: f64 = models.iter().map(|m| m.n).sum();
+    let seen: f64 = models.iter().map(|m| m.praised).sum();
+    // A source that is taken at its word stays exact until it is contradicted.
+    if (prior >= 1.0 && seen >= total) || (prior <= 0.0 && seen <= 0.0) {
+        let rate = |n| Rate { mean: prior, variance: 0.0, n };
+        return (models.iter().map(|m| rate(m.n)).collect(), rate(0.0));
+    }
+    let pooled = |strength: f64| {
+        // A model counts in the pool for no more than the strength: what is known of one says that little of others.
+        let (mut weight, mut sum) = (prior_strength, prior_strength * prior);
+        for m in models.iter().filter(|m| m.n > 0.0) {
+            let w = m.n * strength / (m.n + strength);
+            weight += w;
+            sum += w * m.praised / m.n;
+        }
+        ((sum / weight).clamp(0.005, 0.995), weight)
+    };
+    let logs: Vec<f64> = STRENGTHS
+        .iter()
+        .map(|&strength| {
+            let (mean, _) = pooled(strength);
+            let (a, b) = (strength * mean, strength * (1.0 - mean));
+            models.iter().map(|m| ln_beta(a + m.praised, b + m.n - m.praised) - ln_beta(a, b)).sum::<f64>()
+                - 0.5 * strength.ln()
+        })
+        .collect();
+    let top = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = logs.iter().map(|ln| (ln - top).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    let mixed = |tally: &Tally| {
+        let (mut first, mut second) = (0.0, 0.0);
+        for (&strength, weight) in STRENGTHS.iter().zip(&weights) {
+            let (pool, known) = pooled(strength);
+            let n = strength + tally.n;
+            let mean = (strength * pool + tally.praised) / n;
+            let own = mean * (1.0 - mean) / (n + 1.0);
+            let of_pool = pool * (1.0 - pool) / (known + 1.0) * (strength / n).powi(2);
+            first += weight / sum * mean;
+            second += weight / sum * (own + of_pool + mean * mean);
+        }
+        Rate { mean: first, variance: (second - first * first).max(0.0), n: tally.n }
+    };
+    (models.iter().map(mixed).collect(), mixed(&Tally::default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{Register, Signal, Value};
+    use crate::ids::{SignalId, Timestamp};
+
+    const M: PathId = PathId::from_bytes([1; 16]);
+    const N: PathId = PathId::from_bytes([2; 16]);
+
+    fn pattern(said: &[(Source, Value)]) -> (Pattern, u32) {
+        let mut register = Register::default();
+        for &(source, value) in said {
+            register.take(&Signal {
+                id: SignalId::new("s").unwrap(),
+                source,
+                value,
+                strength: value.default_strength(),
+                confidence: Strength::ONE,
+                at: Timestamp(0),
+                attempt: None,
+            });
+        }
+        (register.pattern(), register.winner().map_or(0, |(_, strength)| strength.units()))
+    }
+
+    fn seen(pool: &mut Pool, model: PathId, n: i64, said: &[(Source, Value)]) {
+        let (pattern, score) = pattern(said);
+        for _ in 0..n {
+            pool.add(model, pattern, Count::one(score));
+        }
+    }
+
+    #[test]
+    fn a_judge_that_praises_all_answers_of_one_model_says_nothing_of_that_model_and_is_heard_on_others() {
+        let mut pool = Pool::default();
+        let (good, bad) =
+            ((Source::Action, Value::OutputUsedVerbatim), (Source::Action, Value::OutputDiscarded));
+        seen(&mut pool, M, 400, &[good, (Source::Judge, Value::Passed)]);
+        seen(&mut pool, M, 400, &[bad, (Source::Judge, Value::Passed)]);
+        seen(&mut pool, N, 400, &[good, (Source::Judge, Value::Passed)]);
+        seen(&mut pool, N, 400, &[bad, (Source::Judge, Value::Failed)]);
+        let learned = Reliability::learn(&pool);
+        let praise = pattern(&[(Source::Judge, Value::Passed)]).0;
+        assert!(learned.trust(Source::Judge, M).quarantined);
+        assert_eq!(learned.worth(M, praise), Worth::Soft(0.0));
+        assert!(matches!(learned.worth(N, praise), Worth::Soft(ratio) if ratio > 1.0));
+    }
+
+    #[test]
+    fn what_a_user_did_is_the_truth_whatever_a_judge_says() {
+        let said = pattern(&[(Source::Action, Value::OutputDiscarded), (Source::Judge, Value::Passed)]).0;
+        assert_eq!(Reliability::default().worth(M, said), Worth::Exact);
+    }
+
+    #[test]
+    fn an_explicit_verdict_is_the_truth_until_deeds_contradict_it() {
+        let accepted = pattern(&[(Source::Explicit, Value::UserAccepted)]).0;
+        assert_eq!(Reliability::default().worth(M, accepted), Worth::Exact);
+        let mut pool = Pool::default();
+        seen(
+            &mut pool,
+            M,
+            30,
+            &[(Source::Explicit, Value::UserAccepted), (Source::Action, Value::OutputDiscarded)],
+        );
+        assert!(matches!(Reliability::learn(&pool).worth(M, accepted), Worth::Soft(_)));
+    }
+
+    #[test]
+    fn what_is_taken_back_teaches_nothing() {
+        let mut pool = Pool::default();
+        let said = pattern(&[(Source::Turn, Value::Acceptance), (Source::Action, Value::OutputDiscarded)]);
+        pool.add(M, said.0, Count::one(said.1));
+        pool.add(M, said.0, -Count::one(said.1));
+        assert_eq!(pool, Pool::default());
+    }
+}
