@@ -86,6 +86,7 @@ pub(crate) fn decision<'py>(py: Python<'py>, decision: &Decision) -> PyResult<Bo
     let dict = PyDict::new(py);
     dict.set_item("trace_id", decision.trace.to_string())?;
     dict.set_item("goal", decision.goal.as_str())?;
+    dict.set_item("bucket", decision.bucket.as_str())?;
     dict.set_item("path_id", decision.path_id.to_string())?;
     dict.set_item("path", json(&decision.path)?)?;
     dict.set_item("propensity", decision.propensity)?;

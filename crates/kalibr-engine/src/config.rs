@@ -7,6 +7,7 @@
 //! [goals.research_summary]
 //! paths = ["gpt-4o-mini", { model = "local/llama", params = { temperature = 0 } }]
 //! half_life = 800
+//! buckets = "auto"
 //! ```
 
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use kalibr_upstream::{ProviderConfig, Providers, ProvidersConfig, Upstream};
 use serde::Deserialize;
 
 use crate::error::EngineError;
-use crate::goal::GoalSettings;
+use crate::goal::{Buckets, GoalSettings};
 
 /// A parsed configuration file.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -44,6 +45,8 @@ pub struct GoalConfig {
     pub half_life: Option<f64>,
     /// See [`GoalSettings::floor`].
     pub floor: Option<f64>,
+    /// See [`GoalSettings::buckets`].
+    pub buckets: Option<Buckets>,
 }
 
 impl GoalConfig {
@@ -53,6 +56,7 @@ impl GoalConfig {
         GoalSettings {
             half_life: self.half_life.unwrap_or(default.half_life),
             floor: self.floor.unwrap_or(default.floor),
+            buckets: self.buckets.unwrap_or(default.buckets),
         }
     }
 }
@@ -158,6 +162,16 @@ mod tests {
         std::fs::write(&file, "[goals.g]\npaths = [\"m\"]\nhalflife = 3\n").unwrap();
         let slip = Config::load(&file, false).unwrap_err().to_string();
         assert!(slip.contains("\"halflife\"") && slip.contains("half_life"), "{slip}");
+    }
+
+    #[test]
+    fn a_goal_says_whether_requests_are_classed() {
+        let goal = |line: &str| toml::from_str::<GoalConfig>(&format!("paths = [\"m\"]\n{line}"));
+        assert_eq!(goal("buckets = \"auto\"").unwrap().settings().buckets, Buckets::Auto);
+        assert_eq!(goal("buckets = \"off\"").unwrap().settings().buckets, Buckets::Off);
+        assert_eq!(goal("").unwrap().settings().buckets, Buckets::default());
+        let problem = toml_problem(&goal("buckets = \"on\"").unwrap_err());
+        assert!(problem.contains("auto") && problem.contains("off"), "{problem}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use kalibr_store::{Considered, DecisionFact, DecisionKind, Fact, PathRecord};
 
 use crate::engine::Engine;
 use crate::error::DecideError;
-use crate::goal::{GoalState, TableKey};
+use crate::goal::{Buckets, GoalState, TableKey};
 
 /// What a decision is asked for.
 #[derive(Debug, Clone)]
@@ -18,7 +18,8 @@ pub struct DecideRequest {
     pub goal: Goal,
     /// Isolates learning within the goal.
     pub pipeline: Option<Pipeline>,
-    /// The class of the request; `None` is the bucket `all`.
+    /// The class of the request. `None`: [`Engine::complete`] and [`Engine::stream`] class the body themselves where the
+    /// goal's [`Buckets`](crate::Buckets) say so; otherwise it is `all`.
     pub bucket: Option<Bucket>,
     /// The session it belongs to, hashed: see [`Engine::session_hash`]. The session's later turns and actions grade it.
     pub session: Option<KeyedHash>,
@@ -77,6 +78,8 @@ pub struct Decision {
     pub trace: TraceId,
     /// The goal.
     pub goal: Goal,
+    /// The class of the request, within which paths are compared.
+    pub bucket: Bucket,
     /// The path.
     pub path_id: PathId,
     /// What to call.
@@ -99,14 +102,22 @@ impl Engine {
     /// # Errors
     /// [`DecideError`] when there is no such goal, or no path that may be chosen.
     pub fn decide(&self, request: &DecideRequest) -> Result<Decision, DecideError> {
+        self.decide_classed(request, || None)
+    }
+
+    /// As [`Engine::decide`]; `class` is asked for the bucket where the caller names none and the goal wants classes.
+    pub(crate) fn decide_classed(
+        &self,
+        request: &DecideRequest,
+        class: impl FnOnce() -> Option<Bucket>,
+    ) -> Result<Decision, DecideError> {
         let goal = self
             .learned()
             .goal(request.goal.as_str())
             .ok_or_else(|| DecideError::UnknownGoal(request.goal.clone()))?;
-        let key = TableKey {
-            pipeline: request.pipeline.clone(),
-            bucket: request.bucket.clone().unwrap_or_default(),
-        };
+        let class = || if goal.settings.buckets == Buckets::Auto { class() } else { None };
+        let bucket = request.bucket.clone().or_else(class).unwrap_or_default();
+        let key = TableKey { pipeline: request.pipeline.clone(), bucket };
         let table = goal.table(&key);
         let forced = request.force_model.as_deref().map(|model| forced(&goal, model)).transpose()?;
         let may = |id: PathId| match (&forced, &request.candidates) {
@@ -144,6 +155,7 @@ impl Engine {
         let decision = Decision {
             trace: new_trace(),
             goal: request.goal.clone(),
+            bucket: key.bucket.clone(),
             path_id: path.id,
             path: PathSpec::clone(&path.spec),
             propensity: propensities[index],

@@ -12,6 +12,43 @@ use kalibr_store::{GoalRecord, PathRecord};
 use rpds::HashTrieMapSync;
 use serde::{Deserialize, Serialize};
 
+/// Whether requests are classed into buckets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Buckets {
+    /// A request whose caller names no bucket gets one by what it asks: see [`kalibr_signals::bucket`].
+    Auto,
+    /// A request whose caller names no bucket is in `all`.
+    // Classes that learn each for itself learn slower than all together: `Auto` is a default only where buckets share
+    // what they learn.
+    #[default]
+    Off,
+}
+
+impl Buckets {
+    /// Its name: `auto` or `off`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Off => "off",
+        }
+    }
+}
+
+impl std::str::FromStr for Buckets {
+    type Err = &'static str;
+
+    /// Reads a name.
+    ///
+    /// # Errors
+    /// A sentence that tells the names.
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        [Self::Auto, Self::Off].into_iter().find(|one| one.as_str() == name).ok_or(
+            "buckets is \"auto\" (requests are classed by what they ask) or \"off\" (only a caller's own buckets count)",
+        )
+    }
+}
+
 /// How a goal learns; everything has a default.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -20,12 +57,18 @@ pub struct GoalSettings {
     pub half_life: f64,
     /// Least probability of each path, 0..=0.5. Default 0.01.
     pub floor: f64,
+    /// Whether requests are classed where the caller names no bucket. Default `off`.
+    pub buckets: Buckets,
 }
 
 impl Default for GoalSettings {
     fn default() -> Self {
         let learner = LearnerConfig::default();
-        Self { half_life: learner.half_life.unwrap_or(0.0), floor: learner.floor }
+        Self {
+            half_life: learner.half_life.unwrap_or(0.0),
+            floor: learner.floor,
+            buckets: Buckets::default(),
+        }
     }
 }
 

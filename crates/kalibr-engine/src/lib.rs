@@ -41,6 +41,7 @@
 //! ```
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+mod bucket;
 mod clock;
 mod complete;
 mod config;
@@ -64,7 +65,7 @@ pub use doctor::{Checkup, WrongCounter, checkup};
 pub use engine::{Engine, EngineConfig, Health};
 pub use error::{CompleteError, DecideError, EngineError, GoalError, SignalError};
 pub use explain::{AttemptView, ConsideredPath, Effect, EvidenceView, Explanation, PathName};
-pub use goal::GoalSettings;
+pub use goal::{Buckets, GoalSettings};
 pub use goals::{GoalInfo, GoalPath, LearnedPath, LearnedScope};
 pub use home::Home;
 pub use report::{ReportedRun, Run, RunReport, SignalMeta, fresh_signal_id};

@@ -523,7 +523,10 @@ fn a_goal_that_cannot_be_is_refused_and_changes_nothing() {
     let many: Vec<_> = (0..201).map(|i| path(&format!("m{i}"))).collect();
     assert!(matches!(put(GoalSettings::default(), &many), Err(GoalError::TooManyPaths)));
     for (half_life, floor) in [(-1.0, 0.01), (f64::NAN, 0.01), (800.0, 0.6), (800.0, f64::NAN)] {
-        assert!(matches!(put(GoalSettings { half_life, floor }, &[path("m")]), Err(GoalError::Settings(_))));
+        assert!(matches!(
+            put(GoalSettings { half_life, floor, ..GoalSettings::default() }, &[path("m")]),
+            Err(GoalError::Settings(_))
+        ));
     }
     assert!(engine.goals().is_empty());
     put(GoalSettings::default(), &[path("m"), path("m"), path("n")]).unwrap();
@@ -571,4 +574,37 @@ fn a_log_that_overflows_is_counted_and_never_stops_a_decision() {
     assert!(engine.health().dropped > 1_000, "{:?}", engine.health());
     engine.resume();
     assert!(engine.close(PATIENCE));
+}
+
+#[tokio::test]
+async fn requests_are_classed_where_the_goal_says_so_and_the_callers_word_comes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    let body = br#"{"model":"goal:g","messages":[{"role":"user","content":"Write a Python function that adds."}]}"#;
+    let body = ChatRequest::parse(body).unwrap();
+    for (buckets, named, expected) in [
+        (Buckets::Auto, None, "code"),
+        (Buckets::Auto, Some("mine"), "mine"),
+        (Buckets::Off, None, "all"),
+        (Buckets::Off, Some("mine"), "mine"),
+    ] {
+        let settings = GoalSettings { buckets, ..GoalSettings::default() };
+        let paths = [PathSpec::model("sim/good").unwrap()];
+        engine.put_goal(&goal(), &settings, &paths, PathUpdate::Replace).unwrap();
+        let decide = || DecideRequest {
+            bucket: named.map(|name| name.parse().unwrap()),
+            ..DecideRequest::of(goal())
+        };
+        let request = || CompleteRequest { decide: decide(), body: body.clone(), timeout: None };
+        let completion = engine.complete(request()).await.unwrap();
+        assert_eq!(completion.decision.bucket.as_str(), expected);
+        let stream = engine.stream(request()).await.unwrap();
+        assert_eq!(stream.decision.bucket.as_str(), expected);
+        // Without a body there is nothing to class.
+        assert_eq!(engine.decide(&decide()).unwrap().bucket.as_str(), named.unwrap_or("all"));
+        assert!(engine.flush(PATIENCE));
+        let trace = completion.decision.trace.to_string();
+        assert_eq!(engine.explain(&trace).unwrap().unwrap().bucket.as_str(), expected);
+    }
+    engine.close(PATIENCE);
 }

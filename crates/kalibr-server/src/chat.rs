@@ -26,6 +26,8 @@ pub(crate) const GOAL_PREFIX: &str = "goal:";
 pub(crate) const TRACE_ID: HeaderName = HeaderName::from_static("x-kalibr-trace-id");
 const PATH: HeaderName = HeaderName::from_static("x-kalibr-path");
 const MODEL: HeaderName = HeaderName::from_static("x-kalibr-model");
+/// Names the class of a request, where the caller sets it; tells it, in an answer.
+const BUCKET: HeaderName = HeaderName::from_static("x-kalibr-bucket");
 const PROPENSITY: HeaderName = HeaderName::from_static("x-kalibr-propensity");
 const ATTEMPT: HeaderName = HeaderName::from_static("x-kalibr-attempt");
 
@@ -136,6 +138,8 @@ impl Served<'_> {
         insert(TRACE_ID, decision.trace.to_string());
         insert(PATH, self.path_id.to_string());
         insert(MODEL, self.path.model.clone());
+        // Its own name may hold any letters, which headers take as bytes.
+        insert(BUCKET, decision.bucket.to_string());
         insert(ATTEMPT, self.attempt.to_string());
         // A fallback was not drawn: the draw's probability beside its path would be a lie.
         if self.attempt == 0 {

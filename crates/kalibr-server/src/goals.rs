@@ -56,6 +56,10 @@ fn read(mut body: Fields) -> Result<GoalConfig, ApiError> {
         paths: paths.collect::<Result<_, _>>()?,
         half_life: body.number("half_life")?,
         floor: body.number("floor")?,
+        buckets: body
+            .text("buckets")?
+            .map(|name| name.parse().map_err(|problem: &str| ApiError::field("buckets", problem)))
+            .transpose()?,
     };
     body.none_left_but(&[])?;
     Ok(goal)

@@ -97,8 +97,8 @@ class Router:
         Arguments are those of `completion`.
 
         Returns:
-            `trace_id` (for the feedback), `goal`, `model`, `tools`, `params`, `path_id`, `propensity` (the probability
-            of this choice, 0..1) and `reason` (`exploitation`, `exploration`, `only_path`, `forced`).
+            `trace_id` (for the feedback), `goal`, `bucket`, `model`, `tools`, `params`, `path_id`, `propensity` (the
+            probability of this choice, 0..1) and `reason` (`exploitation`, `exploration`, `only_path`, `forced`).
 
         Raises:
             UnknownGoalError: the goal was deleted.
@@ -143,7 +143,8 @@ class Router:
             session_id: the conversation that this answer belongs to: its later turns and actions grade it. Only a
                 keyed hash of it is kept.
             user: for whom the answer is. Only a keyed hash is kept; it is passed on to no provider.
-            context: `{"bucket": name}`: a coarse class of the request within which paths are compared.
+            context: `{"bucket": name}`: a coarse class of the request within which paths are compared; at most 200 bytes,
+                no slashes, few different ones. Without it a goal with `buckets = "auto"` classes the request by itself.
             openai_params: any parameter of OpenAI's chat completions. The path's own params win.
 
         Returns:
@@ -267,9 +268,10 @@ class Router:
         user: str | None,
         context: Mapping[str, Any] | None,
     ) -> dict[str, Any]:
-        extra = sorted(set(context or ()) - {"bucket"})
-        if extra:
-            raise InvalidRequestError(f"context has the key bucket; {extra[0]!r} is unknown")
+        if context is not None and not isinstance(context, Mapping):
+            raise InvalidRequestError('context is a dict such as {"bucket": "code"}')
+        if set(context or ()) - {"bucket"}:
+            raise InvalidRequestError('context has one key, such as {"bucket": "code"}; another one is in it')
         scope = {
             "force_model": force_model,
             "pipeline_id": pipeline_id,

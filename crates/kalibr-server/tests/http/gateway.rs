@@ -102,6 +102,7 @@ async fn the_callers_headers_say_session_user_pipeline_and_bucket() {
     let decision = kalibr.decision(trace).await;
     assert_eq!(decision["pipeline"], "p");
     assert_eq!(decision["bucket"], "short");
+    assert_eq!(reply.header("x-kalibr-bucket"), Some("short"));
     assert_eq!(decision["has_session"], true);
     // The session's next turn finds the run without its trace id.
     let turn = kalibr

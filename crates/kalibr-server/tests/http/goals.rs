@@ -12,7 +12,7 @@ async fn a_goal_is_created_read_listed_changed_and_removed() {
         json!(["lab/one", { "model": "lab/two", "tools": ["search"], "params": { "temperature": 0 } }]);
     let put = client.put("/v1/goals/r.s:1", json!({ "paths": paths, "floor": 0.02 })).await.ok(200);
     assert_eq!(put["name"], "r.s:1");
-    assert_eq!(put["settings"], json!({ "half_life": 800.0, "floor": 0.02 }));
+    assert_eq!(put["settings"], json!({ "half_life": 800.0, "floor": 0.02, "buckets": "off" }));
     assert_eq!(put["paths"][1]["params"], json!({ "temperature": 0 }));
     assert_eq!(put["learned"][0]["paths"][0]["share"], 0.5);
     assert_eq!(client.get("/v1/goals/r.s:1").await.ok(200), put);
@@ -37,6 +37,7 @@ async fn a_goal_that_cannot_be_is_refused_and_changes_nothing() {
         (json!({ "paths": ["lab/one"], "floor": 0.9 }), "invalid_goal", "floor"),
         (json!({ "paths": ["lab/one"], "half_life": -1 }), "invalid_goal", "half_life"),
         (json!({ "paths": ["lab/one"], "half_life": "long" }), "invalid_field", "half_life"),
+        (json!({ "paths": ["lab/one"], "buckets": "some" }), "invalid_field", "buckets"),
         (json!({}), "invalid_field", "paths"),
         (json!({ "paths": "lab/one" }), "invalid_field", "list"),
         (json!({ "paths": ["lab/one", 3] }), "invalid_field", "paths[1]"),
