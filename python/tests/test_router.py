@@ -7,6 +7,7 @@ import logging
 import math
 import pickle
 import time
+from typing import Any
 from collections.abc import Iterator
 
 import kalibr
@@ -68,9 +69,43 @@ def test_a_path_decides_model_and_params_and_the_rest_is_the_callers(provider: F
 def test_context_names_the_bucket(home: Home) -> None:
     router = kalibr.Router("g", ["lab/good"])
     choice = router.decide(context={"bucket": "long"})
-    assert kalibr.explain(choice["trace_id"])["bucket"] == "long"
-    with pytest.raises(kalibr.InvalidRequestError, match="context"):
-        router.decide(context={"length": 3})
+    assert choice["bucket"] == kalibr.explain(choice["trace_id"])["bucket"] == "long"
+    assert router.completion(HELLO, context={"bucket": "long"}).bucket == "long"
+
+
+@pytest.mark.parametrize(
+    ("context", "says"),
+    [
+        ({"length": 3}, "context has one key"),
+        ("code", "context is a dict"),
+        ({"bucket": 3}, "bucket is a string"),
+        ({"bucket": ""}, "bucket's name is empty"),
+        ({"bucket": "a/b"}, "bucket's name has a slash"),
+        ({"bucket": "x" * 201}, "bucket's name is too long"),
+    ],
+)
+def test_a_context_that_names_no_bucket_is_refused(home: Home, context: Any, says: str) -> None:
+    router = kalibr.Router("g", ["lab/good"])
+    with pytest.raises(kalibr.InvalidRequestError, match=says):
+        router.decide(context=context)
+    with pytest.raises(kalibr.InvalidRequestError, match=says):
+        router.completion(HELLO, context=context)
+
+
+def test_a_goal_that_wants_it_classes_what_its_caller_does_not(home: Home) -> None:
+    home.add_config('[goals.classed]\npaths = ["lab/good"]\nbuckets = "auto"\n')
+    home.add_config('[goals.unclassed]\npaths = ["lab/good"]\nbuckets = "off"\n')
+    code = say("Write a Python function that merges two dicts.")
+    router = kalibr.Router("classed")
+    result = router.completion(code)
+    assert result.bucket == kalibr.explain(result.trace_id)["bucket"] == "code"
+    assert router.completion(code, stream=True).bucket == "code"
+    assert asyncio.run(router.acompletion(code)).bucket == "code"
+    assert router.completion(say("请给我推荐一本关于历史的书。")).bucket == "chat.zh"
+    assert router.completion(code, response_format={"type": "json_object"}).bucket == "extraction"
+    assert router.completion(code, context={"bucket": "mine"}).bucket == "mine"
+    assert router.decide()["bucket"] == "all"
+    assert kalibr.Router("unclassed").completion(code).bucket == "all"
 
 
 def test_acompletion_answers_and_leaves_the_loop_free(provider: FakeProvider) -> None:

@@ -12,8 +12,19 @@ use serde_json::value::RawValue;
 /// The longest escape of JSON for one byte of text: `\u0041`.
 const ESCAPE: usize = 6;
 
-/// The bucket that the request falls in; `None` when there is nothing to class it by.
-pub(crate) fn of(body: &ChatRequest) -> Option<Bucket> {
+/// The bucket that a request falls in, as [`Engine::complete`](crate::Engine::complete) classes it; `None` when there is
+/// nothing to class it by. For who decides first and calls the model without Kalibr.
+///
+/// ```
+/// use kalibr_engine::core::ids::Goal;
+/// use kalibr_engine::{DecideRequest, bucket_of, upstream::ChatRequest};
+///
+/// let body = br#"{"model": "any", "messages": [{"role": "user", "content": "Debug this Python script"}]}"#;
+/// let body = ChatRequest::parse(body).unwrap();
+/// let request = DecideRequest { bucket: bucket_of(&body), ..DecideRequest::of(Goal::new("support").unwrap()) };
+/// assert_eq!(request.bucket.unwrap().as_str(), "code");
+/// ```
+pub fn bucket_of(body: &ChatRequest) -> Option<Bucket> {
     let messages: Vec<Message<'_>> = body.get("messages").and_then(read).unwrap_or_default();
     let text_bytes = messages.iter().map(Message::bytes).sum();
     let offer = Offer {
@@ -207,7 +218,7 @@ mod tests {
 
     fn bucket(body: &Value) -> String {
         let body = ChatRequest::parse(body.to_string().as_bytes()).unwrap();
-        of(&body).map_or_else(|| "all".to_owned(), |bucket| bucket.to_string())
+        bucket_of(&body).map_or_else(|| "all".to_owned(), |bucket| bucket.to_string())
     }
 
     fn asked(messages: &Value, more: &Value) -> String {
@@ -284,7 +295,7 @@ mod tests {
         let escaped = |chars: usize| {
             let text = "\\u4e2d".repeat(chars);
             let body = format!(r#"{{"model":"goal:g","messages":[{{"role":"user","content":"{text}"}}]}}"#);
-            of(&ChatRequest::parse(body.as_bytes()).unwrap()).unwrap().to_string()
+            bucket_of(&ChatRequest::parse(body.as_bytes()).unwrap()).unwrap().to_string()
         };
         assert_eq!(escaped(LONG_CONTEXT / 3), "chat.zh");
         assert_eq!(escaped(LONG_CONTEXT / 3 + 1), "long_context");
@@ -314,7 +325,7 @@ mod tests {
             for escaped in [json!(text).to_string(), format!("\"{}\"", ascii(&text))] {
                 prop_assert_eq!(decoded_len(quoted(&escaped).unwrap()), text.len());
                 let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":{escaped}}}]}}"#);
-                prop_assert_eq!(&of(&ChatRequest::parse(body.as_bytes()).unwrap()), &direct);
+                prop_assert_eq!(&bucket_of(&ChatRequest::parse(body.as_bytes()).unwrap()), &direct);
             }
         }
     }

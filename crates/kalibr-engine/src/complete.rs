@@ -175,7 +175,7 @@ impl Engine {
     }
 
     fn walk(&self, request: &CompleteRequest) -> Result<Walk, CompleteError> {
-        let decision = self.decide_classed(&request.decide, || crate::bucket::of(&request.body))?;
+        let decision = self.decide_classed(&request.decide, || crate::bucket::bucket_of(&request.body))?;
         let chosen = (decision.path_id, decision.path.clone());
         let mut paths: Vec<_> = std::iter::once(chosen).chain(decision.fallbacks.iter().cloned()).collect();
         paths.truncate(MAX_ATTEMPTS);

@@ -57,6 +57,7 @@ mod home;
 mod learn;
 mod report;
 
+pub use bucket::bucket_of;
 pub use clock::Clock;
 pub use complete::{CompleteRequest, Completion, CompletionStream};
 pub use config::{Config, GoalConfig, toml_problem};

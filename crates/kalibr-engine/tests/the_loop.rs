@@ -580,7 +580,8 @@ fn a_log_that_overflows_is_counted_and_never_stops_a_decision() {
 async fn requests_are_classed_where_the_goal_says_so_and_the_callers_word_comes_first() {
     let folder = tempfile::tempdir().unwrap();
     let engine = open(folder.path());
-    let body = br#"{"model":"goal:g","messages":[{"role":"user","content":"Write a Python function that adds."}]}"#;
+    let body =
+        br#"{"model":"goal:g","messages":[{"role":"user","content":"Write a Python function that adds."}]}"#;
     let body = ChatRequest::parse(body).unwrap();
     for (buckets, named, expected) in [
         (Buckets::Auto, None, "code"),
@@ -591,10 +592,8 @@ async fn requests_are_classed_where_the_goal_says_so_and_the_callers_word_comes_
         let settings = GoalSettings { buckets, ..GoalSettings::default() };
         let paths = [PathSpec::model("sim/good").unwrap()];
         engine.put_goal(&goal(), &settings, &paths, PathUpdate::Replace).unwrap();
-        let decide = || DecideRequest {
-            bucket: named.map(|name| name.parse().unwrap()),
-            ..DecideRequest::of(goal())
-        };
+        let decide =
+            || DecideRequest { bucket: named.map(|name| name.parse().unwrap()), ..DecideRequest::of(goal()) };
         let request = || CompleteRequest { decide: decide(), body: body.clone(), timeout: None };
         let completion = engine.complete(request()).await.unwrap();
         assert_eq!(completion.decision.bucket.as_str(), expected);

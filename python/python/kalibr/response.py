@@ -101,6 +101,8 @@ class Response(JsonObject):
     trace_id: str
     """Names the decision; feedback may address it from anywhere by this."""
     goal: str
+    bucket: str
+    """The class of the request, within which paths are compared; `all` where nothing classed it."""
     model: str
     """The model of the path that answered."""
     path: dict[str, Any]
@@ -165,7 +167,7 @@ class Response(JsonObject):
 
 
 _KALIBR = frozenset(
-    {"trace_id", "kalibr_trace_id", "goal", "model", "path", "path_id", "propensity", "attempt", "reason"}
+    {"trace_id", "kalibr_trace_id", "goal", "bucket", "model", "path", "path_id", "propensity", "attempt", "reason"}
 )
 
 

@@ -35,6 +35,8 @@ class _Streamed:
     trace_id: str
     """Names the decision."""
     goal: str
+    bucket: str
+    """The class of the request, within which paths are compared."""
     model: str
     """The model of the path that answers."""
     path: dict[str, Any]

@@ -119,6 +119,7 @@ async fn a_bad_header_or_goal_is_refused_before_anything_is_decided() {
     let kalibr = Kalibr::with_paths(LAB, json!(["lab/one"])).await;
     let before = kalibr.counted().await;
     kalibr.ask(&[("x-kalibr-session", "a/b")]).await.error(400, "invalid_field");
+    kalibr.ask(&[("x-kalibr-bucket", "a/b")]).await.error(400, "invalid_field");
     kalibr.ask(&[("x-kalibr-user", &"u".repeat(201))]).await.error(400, "invalid_field");
     let ask = async |model: &str| {
         kalibr.client.json(Method::POST, "/v1/chat/completions", &[], question(model, &json!({}))).await
@@ -129,4 +130,23 @@ async fn a_bad_header_or_goal_is_refused_before_anything_is_decided() {
     assert!(message.contains("PUT /v1/goals/unknown"), "{message}");
     ask("anthropic/claude").await.error(404, "model_not_found");
     assert_eq!(kalibr.counted().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_goal_that_wants_it_classes_requests_and_the_answer_says_how() {
+    let kalibr = Kalibr::with_paths(LAB, json!(["lab/one"])).await;
+    let code = json!({ "model": "goal:g", "messages": [
+        { "role": "user", "content": "Write a Python function that merges two dicts." },
+    ] });
+    for (buckets, bucket) in [("auto", "code"), ("off", "all")] {
+        let goal = json!({ "paths": ["lab/one"], "buckets": buckets });
+        let put = kalibr.client.put("/v1/goals/g", goal).await.ok(200);
+        assert_eq!(put["settings"]["buckets"], buckets);
+        for stream in [false, true] {
+            let mut body = code.clone();
+            body["stream"] = json!(stream);
+            let reply = kalibr.client.post("/v1/chat/completions", body).await;
+            assert_eq!(reply.header("x-kalibr-bucket"), Some(bucket));
+        }
+    }
 }
