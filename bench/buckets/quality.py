@@ -35,24 +35,45 @@ HALVINGS = 200
 MATHS_SUBJECTS = {"Elementary Mathematics", "College Mathematics", "Abstract Algebra"}
 MATHS = {"gsm8k", "bbh/multistep_arithmetic_two", "math-l5"}
 CODE = {"mbpp", "cruxeval-o"}
-EITHER = {"mmlu (maths)", "mmlu (statistics)", "bbh/object_counting", "bbh/boolean_expressions", "bbh/penguins_in_a_table"}
-"""Sources that a reader might class as maths or not (multiple choice goes to `choice`, whatever it is about): left out of precision and recall."""
+EITHER = {
+    "mmlu (maths)",
+    "mmlu (statistics)",
+    "bbh/object_counting",
+    "bbh/boolean_expressions",
+    "bbh/penguins_in_a_table",
+}
+"""Sources that a reader might class as maths or not: left out of precision and recall.
+Multiple choice goes to `choice`, whatever it is about."""
 
 
 def pareto() -> list[dict]:
     with tempfile.TemporaryDirectory() as folder:
-        download = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder, PACKAGE]
+        download = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--no-deps",
+            "-d",
+            folder,
+            PACKAGE,
+        ]
         subprocess.run(download, check=True)
         wheel = zipfile.ZipFile(next(Path(folder).glob("*.whl")))
         lines = [
             line
             for name in ("val", "test_holdout")
-            for line in wheel.read(f"pareto_bandit/data/examples/{name}.jsonl").decode().split("\n")
+            for line in wheel.read(f"pareto_bandit/data/examples/{name}.jsonl")
+            .decode()
+            .split("\n")
             if line
         ]
     rows = [json.loads(line) for line in lines]
     for row in rows:
-        subject = re.match(r"\[(.*?)\]", row["prompt"]) if row["source"] == "mmlu" else None
+        subject = (
+            re.match(r"\[(.*?)\]", row["prompt"]) if row["source"] == "mmlu" else None
+        )
         if subject and subject[1] in MATHS_SUBJECTS:
             row["source"] = "mmlu (maths)"
         elif subject and subject[1] == "Econometrics":
@@ -62,7 +83,9 @@ def pareto() -> list[dict]:
 
 def classed(program: str, rows: list[dict]) -> None:
     prompts = "".join(json.dumps(row["prompt"]) + "\n" for row in rows)
-    done = subprocess.run([program], input=prompts, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [program], input=prompts, capture_output=True, text=True, check=True
+    )
     for row, bucket in zip(rows, done.stdout.split(), strict=True):
         row["bucket"] = bucket
 
@@ -72,14 +95,20 @@ def confusion(rows: list[dict]) -> None:
     print(f"{'source':<42}" + "".join(f"{name:>13}" for name in names))
     sources = collections.Counter(row["source"] for row in rows)
     for source, _ in sources.most_common():
-        count = collections.Counter(row["bucket"] for row in rows if row["source"] == source)
+        count = collections.Counter(
+            row["bucket"] for row in rows if row["source"] == source
+        )
         print(f"{source:<42}" + "".join(f"{count[name] or '.':>13}" for name in names))
     for bucket, true in (("maths", MATHS), ("code", CODE)):
         hits = sum(row["bucket"] == bucket and row["source"] in true for row in rows)
-        found = sum(row["bucket"] == bucket and row["source"] not in EITHER for row in rows)
+        found = sum(
+            row["bucket"] == bucket and row["source"] not in EITHER for row in rows
+        )
         there = sum(row["source"] in true for row in rows)
         if there:
-            print(f"{bucket}: precision {hits / max(found, 1):.3f}, recall {hits / there:.3f} ({there} prompts)")
+            print(
+                f"{bucket}: precision {hits / max(found, 1):.3f}, recall {hits / there:.3f} ({there} prompts)"
+            )
 
 
 def headroom(rows: list[dict]) -> None:
@@ -91,9 +120,13 @@ def headroom(rows: list[dict]) -> None:
     def choose(some: list[int], delta: float) -> int:
         mean = [sum(good[i][a] for i in some) / len(some) for a in range(len(arms))]
         fit = [a for a in range(len(arms)) if mean[a] >= max(mean) - delta]
-        return min(fit, key=lambda a: sum(cost[i][a] for i in some)) if delta else fit[0]
+        return (
+            min(fit, key=lambda a: sum(cost[i][a] for i in some)) if delta else fit[0]
+        )
 
-    def policy(key: str | None, delta: float, fit: list[int], test: list[int]) -> tuple[float, float]:
+    def policy(
+        key: str | None, delta: float, fit: list[int], test: list[int]
+    ) -> tuple[float, float]:
         overall = choose(fit, delta)
         groups = collections.defaultdict(list)
         for i in fit:
@@ -121,7 +154,9 @@ def headroom(rows: list[dict]) -> None:
             order = rng.sample(everything, len(rows))
             runs.append(policy(key, delta, order[::2], order[1::2]))
         held = [sum(run[k] for run in runs) / len(runs) for k in (0, 1)]
-        print(f"{name:<34}{here[0]:>12.4f} ${here[1]:.5f}{held[0]:>16.4f} ${held[1]:.5f}")
+        print(
+            f"{name:<34}{here[0]:>12.4f} ${here[1]:.5f}{held[0]:>16.4f} ${held[1]:.5f}"
+        )
     best = sum(max(one) for one in good) / len(rows)
     print(f"{'best path per prompt (out of reach)':<34}{best:>11.4f}")
 
@@ -134,7 +169,11 @@ def main() -> None:
     confusion(rows)
     headroom(rows)
     for file in files:
-        more = [json.loads(line) for line in Path(file).open(encoding="utf-8")]
+        more = [
+            json.loads(line)
+            for line in Path(file).read_text("utf-8").split("\n")
+            if line
+        ]
         more = [{"prompt": row["prompt"], "source": row["task"]} for row in more]
         classed(program, more)
         print(f"\n{Path(file).name}: {len(more)} prompts")

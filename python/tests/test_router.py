@@ -7,8 +7,8 @@ import logging
 import math
 import pickle
 import time
-from typing import Any
 from collections.abc import Iterator
+from typing import Any
 
 import kalibr
 import pytest

@@ -100,10 +100,10 @@ impl Message<'_> {
         bytes
     }
 
-    /// Bytes of its texts without escapes.
+    /// Bytes of its texts without escapes; once these are a long context, some number above that.
     fn exact_bytes(&self) -> usize {
         let mut bytes = 0;
-        self.each_text(|text| bytes += decoded_len(text));
+        self.each_text(|text| bytes += decoded_len(text, LONG_CONTEXT));
         bytes
     }
 
@@ -124,26 +124,23 @@ fn quoted(json: &str) -> Option<&str> {
     json.strip_prefix('"')?.strip_suffix('"')
 }
 
-/// Bytes of a text that JSON has as `escaped`.
-fn decoded_len(escaped: &str) -> usize {
-    let bytes = escaped.as_bytes();
-    let (mut i, mut len) = (0, 0);
-    while i < bytes.len() {
-        let (step, size) = match bytes[i] {
-            b'\\' if bytes.get(i + 1) == Some(&b'u') => {
-                // Half of a pair is half of a character of four bytes.
-                let size = match code(bytes, i + 2) {
-                    0..0x80 => 1,
-                    0x80..0x800 | 0xD800..0xE000 => 2,
-                    _ => 3,
-                };
-                (ESCAPE, size)
-            }
-            b'\\' => (2, 1),
-            _ => (1, 1),
+/// Bytes of a text that JSON has as `escaped`; of one with more than `most` bytes some number above it.
+fn decoded_len(escaped: &str, most: usize) -> usize {
+    let (mut rest, mut len) = (escaped, 0);
+    while len <= most {
+        let Some(plain) = rest.find('\\') else { return len + rest.len() };
+        let bytes = &rest.as_bytes()[plain..];
+        let (step, size) = match bytes.get(1) {
+            // Half of a pair is half of a character of four bytes.
+            Some(b'u') => match code(bytes, 2) {
+                0..0x80 => (ESCAPE, 1),
+                0x80..0x800 | 0xD800..0xE000 => (ESCAPE, 2),
+                _ => (ESCAPE, 3),
+            },
+            _ => (2, 1),
         };
-        i += step;
-        len += size;
+        len += plain + size;
+        rest = rest.get(plain + step..).unwrap_or("");
     }
     len
 }
@@ -323,7 +320,7 @@ mod tests {
             let direct = classify(Offer { text_bytes: text.len(), ..Offer::default() }, [&text]);
             let direct = direct.map(kalibr_signals::bucket::RequestBucket::bucket);
             for escaped in [json!(text).to_string(), format!("\"{}\"", ascii(&text))] {
-                prop_assert_eq!(decoded_len(quoted(&escaped).unwrap()), text.len());
+                prop_assert_eq!(decoded_len(quoted(&escaped).unwrap(), usize::MAX), text.len());
                 let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":{escaped}}}]}}"#);
                 prop_assert_eq!(&bucket_of(&ChatRequest::parse(body.as_bytes()).unwrap()), &direct);
             }

@@ -143,8 +143,8 @@ class Router:
             session_id: the conversation that this answer belongs to: its later turns and actions grade it. Only a
                 keyed hash of it is kept.
             user: for whom the answer is. Only a keyed hash is kept; it is passed on to no provider.
-            context: `{"bucket": name}`: a coarse class of the request within which paths are compared; at most 200 bytes,
-                no slashes, few different ones. Without it a goal with `buckets = "auto"` classes the request by itself.
+            context: `{"bucket": name}`: a coarse class of the request within which paths are compared; at most 200
+                bytes, no slashes, few different ones. Without it a goal with `buckets = "auto"` classes by itself.
             openai_params: any parameter of OpenAI's chat completions. The path's own params win.
 
         Returns:
