@@ -16,91 +16,13 @@ differs between libraries is settled here in one way for all:
 from __future__ import annotations
 
 import importlib.metadata
-import math
-import random
 import re
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-Options = dict[str, Any]
-
-
-class Unusable(Exception):
-    """A request that an adapter cannot serve; the message says what to change."""
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What is known of a request before a path is chosen."""
-
-    features: tuple[float, ...] = ()
-    text: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The chosen path (0-based), and the exact probability with which it was chosen if the library makes it known."""
-
-    path: int
-    propensity: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """One observed reward. `propensity` is that of the choice that it belongs to, when the caller has it."""
-
-    context: Context
-    path: int
-    reward: float
-    weight: float = 1.0
-    propensity: float | None = None
-    cost: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What a policy is made from: number of paths, features per context, mean dollars per request of each path."""
-
-    paths: int
-    features: int
-    seed: int
-    costs: tuple[float, ...] = ()
-    options: Options = field(default_factory=dict)
-
-
-class Policy(ABC):
-    """A bandit: chooses a path for a context and learns from rewards, which may come late and in any order."""
-
-    def __init__(self, setup: Setup) -> None:
-        self.setup = setup
-        self.random = random.Random(setup.seed)
-
-    @abstractmethod
-    def choose(self, context: Context) -> Choice:
-        """Chooses a path. Counts as played, whether or not a reward ever follows."""
-
-    @abstractmethod
-    def learn(self, lesson: Lesson) -> None:
-        """Learns one reward."""
-
-    def close(self) -> None:  # noqa: B027 (most policies hold nothing but memory)
-        """Gives back what the policy holds outside Python's memory."""
-
-    def copies(self, weight: float) -> int:
-        """How often to learn an observation of this weight: `weight` in the mean."""
-        whole = math.floor(weight)
-        return whole + (self.random.random() < weight - whole)
-
-    def flip(self, reward: float) -> int:
-        """A draw from {0, 1} whose mean is the reward."""
-        return int(self.random.random() < reward)
-
-    def row(self, context: Context) -> list[float]:
-        """The context as a linear model sees it: the features and a constant."""
-        return [*context.features, 1.0]
+from policy import Choice, Context, Lesson, Policy, Setup
 
 
 class Uniform(Policy):
@@ -299,8 +221,9 @@ class ParetoBandit(Policy):
     published: disjoint LinUCB with forgetting, staleness inflation, cost penalty and budget pacer. Two parts of its
     headline configuration are left out, since they belong to its embedding: the MiniLM + PCA features and the priors
     fitted in that space on 8,374 prompts. Hence its published cold-start values are the defaults (alpha .05,
-    gamma .997); without forgetting (gamma 1) it is listed a second time, since that is the better of the two when nothing
-    changes and the worse when something does. `cost_penalty` is 0 unless asked for, to compare on quality first; its own default is 0.3.
+    gamma .997); without forgetting (gamma 1) it is listed a second time, the better of the two when nothing changes and
+    the worse when something does. `cost_penalty` is 0 unless asked for, to compare on quality first; its own default
+    is 0.3.
 
     Prices must be given per token: a request counts as `tokens_per_request` (1,000) tokens at the path's mean cost.
     Rewards go in by `update(..., advance_time=False)`, which is what its `process_feedback` does, because lessons name
@@ -394,13 +317,3 @@ ALGORITHMS: dict[str, Algorithm] = {
     "paretobandit_no_forgetting": _paretobandit(1.0),
 }
 """Every algorithm by its name in the protocol, in the order in which tables show them."""
-
-
-def context_of(features: Sequence[float] | None, text: str | None, expected: int) -> Context:
-    """Checks a context that came from outside against the number of features that the policy was made for."""
-    values = tuple(float(x) for x in features or ())
-    if len(values) != expected:
-        raise Unusable(f"the policy was made for {expected} features, {len(values)} came: send as many")
-    if not all(map(math.isfinite, values)):
-        raise Unusable("a feature is not finite: send finite numbers only")
-    return Context(values, text)

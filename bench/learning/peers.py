@@ -44,16 +44,8 @@ from typing import Any, TextIO
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-from adapters import (  # noqa: E402 (after the number of threads)
-    ALGORITHMS,
-    Context,
-    Lesson,
-    Options,
-    Policy,
-    Setup,
-    Unusable,
-    context_of,
-)
+from adapters import ALGORITHMS  # noqa: E402 (after the number of threads)
+from policy import Context, Lesson, Options, Policy, Setup, Unusable, context_of  # noqa: E402
 
 Json = dict[str, Any]
 
