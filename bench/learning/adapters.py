@@ -15,6 +15,7 @@ differs between libraries is settled here in one way for all:
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import re
 import warnings
@@ -146,6 +147,20 @@ class VowpalWabbit(Policy):
         self.workspace.finish()
 
 
+@functools.cache
+def _quick_logistic() -> Any:
+    """scikit-learn's SGDClassifier whose prediction skips the checks of its input, nine tenths of a step's time."""
+    import numpy
+    from sklearn.linear_model import SGDClassifier
+
+    class QuickLogistic(SGDClassifier):  # type: ignore[misc]
+        def predict_proba(self, rows: Any) -> Any:
+            success = 1 / (1 + numpy.exp(-(rows @ self.coef_.T + self.intercept_).ravel()))
+            return numpy.column_stack([1 - success, success])
+
+    return QuickLogistic
+
+
 class ContextualBandits(Policy):
     """contextualbandits: BootstrappedUCB streaming in batches, LogisticTS refitted on all rows.
 
@@ -171,10 +186,8 @@ class ContextualBandits(Policy):
         self.rewards: list[int] = []
         self.learned = 0
         if kind == "bootstrapped_ucb":
-            from sklearn.linear_model import SGDClassifier
-
             self.policy = BootstrappedUCB(
-                SGDClassifier(loss="log_loss", alpha=options.get("l2", 1e-4)),
+                _quick_logistic()(loss="log_loss", alpha=options.get("l2", 1e-4), random_state=setup.seed % 2**32),
                 setup.paths,
                 nsamples=int(options.get("samples", 10)),
                 percentile=options.get("percentile", 80),

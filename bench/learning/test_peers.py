@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import subprocess
@@ -127,9 +128,22 @@ def test_every_policy_finds_the_only_path_that_works(name: str) -> None:
     assert sum(choice.path == 1 for choice in choices[200:]) > 70
 
 
+def play_fair(name: str) -> list[Choice]:
+    """A run on the tuning scenario, where no path wins early and any leak of chance changes later choices."""
+    algorithm = ALGORITHMS[name]
+    policy = algorithm.make(Setup(3, tune.FEATURES if algorithm.contextual else 0, 5, tune.COSTS))
+    choices = []
+    for seen, _, rewards in itertools.islice(tune.requests(5), 250):
+        context = seen if algorithm.contextual else Context()
+        choices.append(policy.choose(context))
+        path = choices[-1].path
+        policy.learn(Lesson(context, path, 0.5 * rewards[path], 1.5, choices[-1].propensity))
+    return choices
+
+
 @pytest.mark.parametrize("name", INSTALLED)
 def test_the_same_seed_gives_the_same_choices(name: str) -> None:
-    assert play(name, seed=5, decisions=120)[0] == play(name, seed=5, decisions=120)[0]
+    assert play_fair(name) == play_fair(name)
 
 
 @pytest.mark.parametrize("name", [name for name in INSTALLED if name.startswith("vw")])

@@ -58,7 +58,7 @@ GRIDS: dict[str, list[Options]] = {
     "mabwiser_linucb": grid(alpha=[0.05, 0.1, 0.2, 0.3, 0.5, 1.0], l2_lambda=[1.0, 5.0]),
     "vw_squarecb": grid(gamma_scale=[10.0, 30.0, 100.0, 300.0], learning_rate=[0.05, 0.2, 0.5]),
     "vw_epsilon": grid(epsilon=[0.01, 0.03, 0.05, 0.1], learning_rate=[0.05, 0.2, 0.5]),
-    "contextualbandits_bootstrapped_ucb": grid(percentile=[60, 70, 80, 90], l2=[0.0001, 0.001, 0.01]),
+    "contextualbandits_bootstrapped_ucb": grid(percentile=[60, 80, 90], l2=[0.0001, 0.001]),
     "contextualbandits_logistic_ts": [
         *grid(sample_from=["ci"], l2=[0.3, 1.0, 3.0, 10.0]),
         *grid(sample_from=["coef"], multiplier=[0.25, 1.0], l2=[0.3, 1.0, 3.0, 10.0]),
@@ -124,6 +124,18 @@ def tune(name: str, pool: ProcessPoolExecutor) -> dict[str, Any]:
     return {"version": version, "options": best.options, "grid": [point.json() for point in scores]}
 
 
+def keep(name: str, found: dict[str, Any]) -> None:
+    """Writes one algorithm's result at once, beside those of the others: a run that is broken off loses little."""
+    old = json.loads(peers.TUNED.read_text("utf-8"))["algorithms"] if peers.TUNED.exists() else {}
+    report = {
+        "measure": "regret in expected successes against the best single path",
+        "decisions": DECISIONS,
+        "seeds": [TUNING_SEEDS.start, TUNING_SEEDS.stop - 1],
+        "algorithms": {known: (old | {name: found})[known] for known in GRIDS if known in old or known == name},
+    }
+    peers.TUNED.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--jobs", type=int, default=1, help="processes at once")
@@ -139,15 +151,8 @@ def main() -> None:
                 found = score(name, point, TRIAL_SEEDS, pool)
                 print(f"{name:36}{found.mean:8.1f} ± {found.error:4.1f}  {json.dumps(point)}", flush=True)
             return
-        old = json.loads(peers.TUNED.read_text("utf-8"))["algorithms"] if asked.only else {}
-        new = {name: tune(name, pool) for name in asked.only or GRIDS}
-    report = {
-        "measure": "regret in expected successes against the best single path",
-        "decisions": DECISIONS,
-        "seeds": [TUNING_SEEDS.start, TUNING_SEEDS.stop - 1],
-        "algorithms": {name: (old | new)[name] for name in GRIDS if name in old | new},
-    }
-    peers.TUNED.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+        for name in asked.only or GRIDS:
+            keep(name, tune(name, pool))
 
 
 if __name__ == "__main__":
