@@ -166,7 +166,8 @@ class ContextualBandits(Policy):
 
     A step of either costs milliseconds, so rewards are learned in groups: BootstrappedUCB (over scikit-learn's
     SGDClassifier, the one with `partial_fit`) every `batch` rewards; LogisticTS, which can only fit anew, when the rows
-    have grown by `batch` and by a twentieth.
+    have grown by `batch` and by a twentieth. `batch` is 5: on the tuning scenario's seeds 10 to 19 BootstrappedUCB lost
+    54.8 ± 3.4 successes with it and 69.8 ± 6.9 with 25.
     """
 
     def __init__(self, setup: Setup, kind: str) -> None:
@@ -180,7 +181,7 @@ class ContextualBandits(Policy):
         generator = numpy.random.default_rng(setup.seed)
         self.numpy = numpy
         self.kind = kind
-        self.batch = int(options.get("batch", 25))
+        self.batch = int(options.get("batch", 5))
         self.rows: list[list[float]] = []
         self.paths: list[int] = []
         self.rewards: list[int] = []

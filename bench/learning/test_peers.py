@@ -14,7 +14,7 @@ import pytest
 
 import tune
 from adapters import ALGORITHMS
-from peers import Host
+from peers import TUNED, Host
 from policy import Choice, Context, Lesson, Policy, Setup
 
 INSTALLED = [entry["name"] for entry in Host({}).serve({"op": "list"})["algorithms"]]  # type: ignore[index]
@@ -180,3 +180,18 @@ def test_the_tuning_scenario_is_the_same_for_every_algorithm_and_has_the_stated_
     assert all(abs(sum(shift)) < 1e-12 for shift in tune.SHIFTS)
     best = sum(max(tune.BASE[p] + tune.SHIFTS[p][k] for p in range(3)) for k in range(kinds)) / kinds
     assert abs(best - tune.BASE[0] - 0.008) < 0.0005
+
+
+def test_a_tuning_report_reads_back_as_it_was() -> None:
+    points = [{"options": {"a": 1}, "regret": 2.5, "standard_error": 0.1}] * 2
+    found = {"x": {"version": "1", "options": {"a": 1}, "grid": points}, "y": {"options": {}, "grid": points[:1]}}
+    report = json.loads(tune.written(found))
+    assert report["algorithms"] == found and report["seeds"] == [0, 9]
+
+
+def test_the_checked_in_choices_are_the_best_of_their_grids() -> None:
+    report = json.loads(TUNED.read_text("utf-8"))["algorithms"]
+    assert list(report) == list(tune.GRIDS)
+    for name, found in report.items():
+        assert [point["options"] for point in found["grid"]] == tune.GRIDS[name]
+        assert found["options"] == min(found["grid"], key=lambda point: point["regret"])["options"]

@@ -124,16 +124,26 @@ def tune(name: str, pool: ProcessPoolExecutor) -> dict[str, Any]:
     return {"version": version, "options": best.options, "grid": [point.json() for point in scores]}
 
 
-def keep(name: str, found: dict[str, Any]) -> None:
-    """Writes one algorithm's result at once, beside those of the others: a run that is broken off loses little."""
-    old = json.loads(peers.TUNED.read_text("utf-8"))["algorithms"] if peers.TUNED.exists() else {}
-    report = {
+def written(algorithms: dict[str, Any]) -> str:
+    """The report as JSON with one point of a grid a line, so that a changed score is a changed line."""
+    parts = []
+    for name, found in algorithms.items():
+        points = ",\n".join(f"    {json.dumps(point)}" for point in found["grid"])
+        chosen = {key: value for key, value in found.items() if key != "grid"}
+        parts.append(f'  {json.dumps(name)}: {json.dumps(chosen)[:-1]}, "grid": [\n{points}\n  ]}}')
+    head = {
         "measure": "regret in expected successes against the best single path",
         "decisions": DECISIONS,
         "seeds": [TUNING_SEEDS.start, TUNING_SEEDS.stop - 1],
-        "algorithms": {known: (old | {name: found})[known] for known in GRIDS if known in old or known == name},
     }
-    peers.TUNED.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    return f'{json.dumps(head)[:-1]}, "algorithms": {{\n' + ",\n".join(parts) + "\n}}\n"
+
+
+def keep(name: str, found: dict[str, Any]) -> None:
+    """Writes one algorithm's result at once, beside those of the others: a run that is broken off loses little."""
+    old = json.loads(peers.TUNED.read_text("utf-8"))["algorithms"] if peers.TUNED.exists() else {}
+    new = old | {name: found}
+    peers.TUNED.write_text(written({known: new[known] for known in GRIDS if known in new}), "utf-8")
 
 
 def main() -> None:
