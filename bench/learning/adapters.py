@@ -9,6 +9,8 @@ differs between libraries is settled here in one way for all:
   probability w - floor(w).
 - A context is the caller's features plus a constant 1 at the end, so a policy that is made with no features still has
   an intercept.
+- Paths are shown to the library in an order drawn from the instance's seed. Several break ties by the first path, and
+  lists of models tend to begin with the best.
 - A propensity is reported where the library states it or its definition implies it, and is None elsewhere. It is never
   estimated.
 """
@@ -23,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from policy import Choice, Context, Lesson, Policy, Setup
+from policy import Choice, Context, Lesson, Policy, Setup, Shuffled
 
 
 class Uniform(Policy):
@@ -293,7 +295,11 @@ class Algorithm:
     library: str
     package: str | None
     contextual: bool
-    make: Callable[[Setup], Policy]
+    build: Callable[[Setup], Policy]
+
+    def make(self, setup: Setup) -> Policy:
+        """A new policy, which sees the paths in an order of its seed's own."""
+        return Shuffled(setup, self.build)
 
     def version(self) -> str:
         """The installed version; raises `PackageNotFoundError` when there is none."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Options = dict[str, Any]
@@ -85,6 +85,28 @@ class Policy(ABC):
     def row(self, context: Context) -> list[float]:
         """The context as a linear model sees it: the features and a constant."""
         return [*context.features, 1.0]
+
+
+class Shuffled(Policy):
+    """A policy that sees the paths in another order, drawn from its seed: being listed first earns nothing."""
+
+    def __init__(self, setup: Setup, build: Callable[[Setup], Policy]) -> None:
+        super().__init__(setup)
+        self.outer = list(range(setup.paths))
+        random.Random(f"order {setup.seed}").shuffle(self.outer)
+        self.inner = {path: place for place, path in enumerate(self.outer)}
+        costs = tuple(setup.costs[path] for path in self.outer) if setup.costs else ()
+        self.policy = build(replace(setup, costs=costs))
+
+    def choose(self, context: Context) -> Choice:
+        choice = self.policy.choose(context)
+        return Choice(self.outer[choice.path], choice.propensity)
+
+    def learn(self, lesson: Lesson) -> None:
+        self.policy.learn(replace(lesson, path=self.inner[lesson.path]))
+
+    def close(self) -> None:
+        self.policy.close()
 
 
 def context_of(features: Sequence[float] | None, text: str | None, expected: int) -> Context:

@@ -15,7 +15,7 @@ import pytest
 import tune
 from adapters import ALGORITHMS
 from peers import TUNED, Host
-from policy import Choice, Context, Lesson, Policy, Setup
+from policy import Choice, Context, Lesson, Policy, Setup, Shuffled
 
 INSTALLED = [entry["name"] for entry in Host({}).serve({"op": "list"})["algorithms"]]  # type: ignore[index]
 PEERS = Path(__file__).with_name("peers.py")
@@ -161,11 +161,35 @@ def test_the_stated_propensity_is_how_often_a_path_is_chosen(name: str) -> None:
 
 @pytest.mark.skipif("mabwiser_ts" not in INSTALLED, reason="MABWiser is not installed")
 def test_fractional_rewards_reach_a_binary_policy_as_draws_with_that_mean() -> None:
-    policy: Any = ALGORITHMS["mabwiser_ts"].make(Setup(2, 0, 8))
+    policy: Any = ALGORITHMS["mabwiser_ts"].build(Setup(2, 0, 8))
     for _ in range(1000):
         policy.learn(Lesson(Context(), 0, 0.3))
     won = policy.mab._imp.arm_to_success_count[0]
     assert abs(won / 1000 - 0.3) < 0.05
+
+
+@pytest.mark.parametrize("name", INSTALLED)
+def test_no_path_is_preferred_for_its_place_in_the_list(name: str) -> None:
+    algorithm = ALGORITHMS[name]
+    context = Context((0.5, 0.5)) if algorithm.contextual else Context()
+    first = [
+        algorithm.make(Setup(3, 2 if algorithm.contextual else 0, seed, tune.COSTS)).choose(context).path
+        for seed in range(60)
+    ]
+    assert all(first.count(path) >= 8 for path in range(3))
+
+
+def test_costs_follow_their_paths_whatever_the_order() -> None:
+    seen: list[Setup] = []
+
+    def build(setup: Setup) -> Policy:
+        seen.append(setup)
+        return ALGORITHMS["uniform"].build(setup)
+
+    for seed in range(10):
+        policy = Shuffled(Setup(3, 0, seed, (0.0, 1.0, 2.0)), build)
+        assert seen[-1].costs == tuple(map(float, policy.outer))
+        assert all(policy.outer[policy.inner[path]] == path for path in range(3))
 
 
 def test_no_grid_has_more_than_twelve_points() -> None:
