@@ -66,8 +66,8 @@ GRIDS: dict[str, list[Options]] = {
     "paretobandit": grid(alpha=[0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0]),
     "paretobandit_no_forgetting": grid(alpha=[0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0]),
 }
-"""At most 12 points each. Those of Vowpal Wabbit and LogisticTS were moved once, towards the end where the best point of a
-first grid lay."""
+"""At most 12 points each. Those of Vowpal Wabbit and LogisticTS were moved once, towards the end where the best
+point of the first grid lay."""
 
 
 def requests(seed: int) -> Iterator[tuple[Context, tuple[float, ...], tuple[int, ...]]]:
