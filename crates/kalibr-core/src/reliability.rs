@@ -29,16 +29,17 @@ pub struct Pool {
 
 impl Pool {
     /// Adds to a cell; `model` is the identity of the path that is the model alone. Patterns in which no two sources
-    /// speak teach nothing about reliability and are not kept.
-    pub fn add(&mut self, model: PathId, pattern: Pattern, count: Count) {
+    /// speak teach nothing about reliability and are not kept. Returns whether this one teaches.
+    pub fn add(&mut self, model: PathId, pattern: Pattern, count: Count) -> bool {
         if graders().all(|source| anchor(source, pattern).is_none() || pattern.value(source).is_none()) {
-            return;
+            return false;
         }
         let total = self.cells.entry((model, pattern)).or_default();
         *total += count;
         if total.is_zero() {
             self.cells.remove(&(model, pattern));
         }
+        true
     }
 }
 
