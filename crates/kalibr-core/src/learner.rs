@@ -87,6 +87,9 @@ impl<G: Ord + Clone, B: Ord + Clone> Learner<G, B> {
 
     /// What is believed of each of `paths` in a goal's bucket, in that order: what was heard there, on top of what is
     /// known elsewhere. What was heard here is from now on known to the others.
+    ///
+    /// Does [`Self::own`], [`Self::teach`] and [`Self::given`] one after the other; whoever refreshes several places at
+    /// once does each for all of them first, so that their order does not matter.
     pub fn posteriors(
         &mut self,
         goal: &G,
@@ -95,34 +98,32 @@ impl<G: Ord + Clone, B: Ord + Clone> Learner<G, B> {
         paths: &[Subject],
         config: &LearnerConfig,
     ) -> Vec<Posterior> {
-        let own = posteriors(counters, paths, &self.reliability, config);
-        if config.sharing {
-            let heard: Vec<Heard> = paths
-                .iter()
-                .zip(&own)
-                .map(|(subject, posterior)| Heard::of(subject.path, subject.model, posterior.own))
-                .collect();
-            self.sharing.put(goal, bucket, &heard);
-        }
-        self.given(goal, bucket, paths, own, config)
+        let own = self.own(counters, paths, config);
+        self.teach(goal, bucket, paths, &own);
+        self.given(goal, Some(bucket), paths, own, config)
     }
 
-    /// What is believed of each of `paths` in a bucket of which nothing was heard.
-    pub fn unknown(&self, goal: &G, bucket: &B, paths: &[Subject], config: &LearnerConfig) -> Vec<Posterior> {
-        let own = posteriors(&Counters::default(), paths, &self.reliability, config);
-        self.given(goal, bucket, paths, own, config)
+    /// What was heard of each of `paths` by these counters alone.
+    pub fn own(&self, counters: &Counters, paths: &[Subject], config: &LearnerConfig) -> Vec<Posterior> {
+        posteriors(counters, paths, &self.reliability, config)
     }
 
-    /// The goal is gone: what was heard in it teaches nothing any more. Its counters are taken off by
-    /// [`Self::count`].
-    pub fn forget(&mut self, goal: &G) {
-        self.sharing.forget(goal);
+    /// Lets other places know what was heard of `paths` in this one, instead of what they knew of it before.
+    pub fn teach(&mut self, goal: &G, bucket: &B, paths: &[Subject], own: &[Posterior]) {
+        let heard: Vec<Heard> = paths
+            .iter()
+            .zip(own)
+            .map(|(subject, posterior)| Heard::of(subject.path, subject.model, posterior.own))
+            .collect();
+        self.sharing.put(goal, bucket, &heard);
     }
 
-    fn given(
+    /// What is believed of each of `paths` where this was heard of them, on top of what is known elsewhere; `None` is
+    /// any bucket in which nothing was heard.
+    pub fn given(
         &self,
         goal: &G,
-        bucket: &B,
+        bucket: Option<&B>,
         paths: &[Subject],
         own: Vec<Posterior>,
         config: &LearnerConfig,

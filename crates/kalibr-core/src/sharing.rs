@@ -205,7 +205,7 @@ impl<G, B> Default for Sharing<G, B> {
 }
 
 impl<G: Ord + Clone, B: Ord + Clone> Sharing<G, B> {
-    /// What was heard in this place, instead of what was said of it before.
+    /// What was heard in this place, instead of what was said of it before; nothing takes the place away.
     pub fn put(&mut self, goal: &G, bucket: &B, heard: &[Heard]) {
         let heard: Vec<Heard> = heard.iter().filter(|h| h.information > 1e-9).copied().collect();
         if heard.is_empty() && !self.goals.contains_key(goal) {
@@ -229,18 +229,11 @@ impl<G: Ord + Clone, B: Ord + Clone> Sharing<G, B> {
         }
     }
 
-    /// The goal is gone, and teaches nothing any more.
-    pub fn forget(&mut self, goal: &G) {
-        if let Some(family) = self.goals.remove(goal) {
-            self.all.add(&family.told, -1);
-        }
-    }
-
     /// What is believed of the quality of each of `paths` (path and model) in this place, before anything is heard of it
-    /// there: uniform where nothing elsewhere tells.
-    pub fn priors(&self, goal: &G, bucket: &B, paths: &[(PathId, PathId)]) -> Vec<Beta> {
+    /// there: uniform where nothing elsewhere tells. `None` is any bucket in which nothing was heard.
+    pub fn priors(&self, goal: &G, bucket: Option<&B>, paths: &[(PathId, PathId)]) -> Vec<Beta> {
         let family = self.goals.get(goal);
-        let other_buckets = family.is_some_and(|f| f.buckets.keys().any(|other| other != bucket));
+        let other_buckets = family.is_some_and(|f| f.buckets.keys().any(|other| Some(other) != bucket));
         let other_goals = self.goals.len() > usize::from(family.is_some());
         if !other_buckets && !other_goals {
             return vec![Beta::UNIFORM; paths.len()];
@@ -310,7 +303,7 @@ impl<B: Ord> Family<B> {
         told
     }
 
-    fn priors(&self, bucket: &B, paths: &[(PathId, PathId)], all: &Equations) -> Vec<Beta> {
+    fn priors(&self, bucket: Option<&B>, paths: &[(PathId, PathId)], all: &Equations) -> Vec<Beta> {
         let mut known = self.paths();
         known.extend(paths);
         known.sort_unstable();
@@ -322,7 +315,7 @@ impl<B: Ord> Family<B> {
         let here = Here { means, precision: inverse(covariance) };
         let epsilon = self.between_buckets(&known, &here);
         let seen = self.seen(&known, epsilon.sqrt());
-        let joint = here.joint(&seen, self.buckets.keys().position(|other| other == bucket));
+        let joint = here.joint(&seen, self.buckets.keys().position(|other| Some(other) == bucket));
         paths
             .iter()
             .map(|path| {
