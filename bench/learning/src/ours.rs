@@ -3,16 +3,16 @@
 //! A decision counts in its goal's epoch; a signal moves one decision from one pattern to another; tables are built anew
 //! every so many decisions, from the counters and nothing else.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context as _, bail};
 use kalibr_core::counters::{Cell, Counters, Epoch};
 use kalibr_core::evidence::{Signal, Source, Strength, Value};
 use kalibr_core::ids::{PathId, SignalId, Timestamp};
+use kalibr_core::learner::Learner;
 use kalibr_core::outcome::Reply;
 use kalibr_core::policy::{PolicyTable, uniform};
-use kalibr_core::posterior::{LearnerConfig, Subject, posteriors};
-use kalibr_core::reliability::{Pool, Reliability};
+use kalibr_core::posterior::{LearnerConfig, Subject};
 use kalibr_core::trace::{Attempt, Share, Trace, moves};
 
 use crate::policy::{Chosen, Policy, Request};
@@ -36,7 +36,7 @@ impl Default for Settings {
 }
 
 /// The keys of [`Settings::set`], each with what it is.
-pub(crate) const SETTINGS: [(&str, &str); 10] = [
+pub(crate) const SETTINGS: [(&str, &str); 11] = [
     (
         "half-life",
         "observations after which evidence counts half; off: nothing is forgotten, no change is looked for",
@@ -49,6 +49,7 @@ pub(crate) const SETTINGS: [(&str, &str); 10] = [
     ("floor", "least probability of a path"),
     ("availability-half-life", "attempts after which a provider's earlier answers count half; off"),
     ("refresh", "decisions of a goal between two refreshes"),
+    ("sharing", "on: a goal starts from what others know of its models; off"),
     ("reliability", "on: learned; off: what is believed of a source beforehand"),
 ];
 
@@ -84,6 +85,7 @@ impl Settings {
             "floor" => learner.floor = number()?,
             "availability-half-life" => learner.availability_half_life = or_off()?,
             "refresh" => self.refresh = (number()? as u32).max(1),
+            "sharing" => learner.sharing = switch()?,
             "reliability" => self.reliability = switch()?,
             _ => bail!("no setting {key:?}: there are {}", SETTINGS.map(|(key, _)| key).join(", ")),
         }
@@ -95,13 +97,20 @@ impl Settings {
 pub(crate) struct Ours {
     settings: Settings,
     paths: Vec<PathId>,
-    goals: Vec<Goal>,
-    pool: Pool,
+    learner: Learner<u32, Bucket>,
+    /// Decisions of each goal: its epochs close by them.
+    decisions: Vec<u32>,
+    scopes: BTreeMap<(u32, Bucket), Scope>,
     open: HashMap<u32, Open>,
     seed: u64,
 }
 
-struct Goal {
+/// The class of a request, `all` where none is known.
+type Bucket = &'static str;
+
+/// A goal's bucket.
+#[derive(Default)]
+struct Scope {
     counters: Counters,
     table: Option<PolicyTable>,
     decisions: u32,
@@ -110,40 +119,44 @@ struct Goal {
 /// A decision that may still be heard of.
 struct Open {
     epoch: Epoch,
+    bucket: Bucket,
     trace: Trace,
     shares: Vec<Share>,
 }
 
 impl Ours {
     pub(crate) fn new(settings: Settings, goals: usize, paths: usize, seed: u64) -> Self {
-        let goal = || Goal { counters: Counters::default(), table: None, decisions: 0 };
         Self {
             settings,
-            // No path is listed first by its name: ties are broken by luck and not by place.
             paths: (0..paths).map(|path| PathId::from_bytes([path as u8 + 1; 16])).collect(),
-            goals: (0..goals).map(|_| goal()).collect(),
-            pool: Pool::default(),
+            learner: Learner::default(),
+            decisions: vec![0; goals],
+            scopes: BTreeMap::new(),
             open: HashMap::new(),
             seed,
         }
     }
 
-    fn table(&self, goal: &Goal) -> PolicyTable {
-        let reliability =
-            if self.settings.reliability { Reliability::learn(&self.pool) } else { Reliability::default() };
+    /// Builds the table of a scope anew.
+    fn refresh(&mut self, goal: u32, bucket: Bucket) {
+        if self.settings.reliability {
+            self.learner.learn();
+        }
+        let scope = self.scopes.entry((goal, bucket)).or_default();
         let subjects: Vec<Subject> = self.paths.iter().map(|path| Subject::unknown(*path)).collect();
-        let posteriors = posteriors(&goal.counters, &subjects, &reliability, &self.settings.learner);
-        PolicyTable::of(self.paths.iter().copied().zip(posteriors), &self.settings.learner, 0)
+        let config = &self.settings.learner;
+        let posteriors = self.learner.posteriors(&goal, &bucket, &scope.counters, &subjects, config);
+        scope.table = Some(PolicyTable::of(self.paths.iter().copied().zip(posteriors), config, 0));
     }
 
     /// Moves the decision from where it counted to where it counts now.
     fn count(&mut self, decision: u32, goal: u32) {
         let Some(open) = self.open.get_mut(&decision) else { return };
         let shares = open.trace.shares();
-        let goal = &mut self.goals[goal as usize];
+        let scope = self.scopes.entry((goal, open.bucket)).or_default();
         for (path, pattern, count) in moves(&open.shares, &shares) {
-            goal.counters.add(Cell { epoch: open.epoch, path, pattern }, count);
-            self.pool.add(path, pattern, count);
+            scope.counters.add(Cell { epoch: open.epoch, path, pattern }, count);
+            self.learner.count(path, pattern, count);
         }
         open.shares = shares;
     }
@@ -151,29 +164,32 @@ impl Ours {
 
 impl Policy for Ours {
     fn choose(&mut self, request: Request) -> Chosen {
-        let goal = &self.goals[request.goal as usize];
-        if goal.table.is_none() || goal.decisions.is_multiple_of(self.settings.refresh) {
-            let table = self.table(goal);
-            self.goals[request.goal as usize].table = Some(table);
+        let (goal, bucket) = (request.goal, "all");
+        let scope = self.scopes.entry((goal, bucket)).or_default();
+        let due = scope.decisions.is_multiple_of(self.settings.refresh);
+        scope.decisions += 1;
+        if due {
+            self.refresh(goal, bucket);
         }
-        let goal = &mut self.goals[request.goal as usize];
         let draw = uniform(self.seed, u64::from(request.decision));
-        let choice = goal.table.as_ref().and_then(|table| table.choose(|_| true, draw));
-        let epoch = Epoch(goal.decisions / Epoch::DECISIONS);
-        goal.decisions += 1;
+        let table = self.scopes.get(&(goal, bucket)).and_then(|scope| scope.table.as_ref());
+        let choice = table.and_then(|table| table.choose(|_| true, draw));
         // All paths are eligible, so there is a choice.
         let path =
             choice.and_then(|choice| self.paths.iter().position(|path| *path == choice.path)).unwrap_or(0);
+        let decisions = &mut self.decisions[goal as usize];
+        let epoch = Epoch(*decisions / Epoch::DECISIONS);
+        *decisions += 1;
         let attempt = Attempt { index: 0, path: self.paths[path], reply: Reply::Answered };
         let trace = Trace { attempts: vec![attempt], signals: Vec::new() };
-        self.open.insert(request.decision, Open { epoch, trace, shares: Vec::new() });
-        self.count(request.decision, request.goal);
+        self.open.insert(request.decision, Open { epoch, bucket, trace, shares: Vec::new() });
+        self.count(request.decision, goal);
         Chosen { path, propensity: choice.map(|choice| choice.propensity) }
     }
 
     fn hear(&mut self, heard: &Heard) {
         let Some(open) = self.open.get_mut(&heard.decision) else { return };
-        // Every signal has an id of one byte within its decision.
+        // Every signal has an id of a few digits within its decision.
         let Ok(id) = SignalId::new(&heard.number.to_string()) else { return };
         match heard.said {
             Said::TakenBack(number) => {
