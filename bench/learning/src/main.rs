@@ -1,21 +1,28 @@
 //! How well Kalibr learns, side by side with other learners fed the same streams: see README.md beside this.
 
+mod bars;
+mod limits;
+mod markdown;
 mod ours;
 mod peers;
 mod policies;
 mod policy;
 mod prompts;
+mod real;
 mod run;
 mod scenarios;
+mod setup;
 mod simulator;
 mod stats;
 mod table;
+mod whole;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 
 use ours::Settings;
 use peers::Hosts;
@@ -26,7 +33,23 @@ use simulator::Simulated;
 
 /// Plays policies through scenarios and prints their regret.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Cli {
+    #[command(subcommand)]
+    part: Option<Part>,
+    #[command(flatten)]
+    play: Play,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Everything: all bars, axes and parts, on the reported seeds, into one table.
+    Whole(whole::Asked),
+}
+
+/// A few policies in a few worlds, for looking and tuning.
+#[derive(Debug, Args)]
+struct Play {
     /// Scenarios to play; see --list.
     #[arg(long, value_delimiter = ',')]
     scenario: Vec<String>,
@@ -60,10 +83,18 @@ struct Cli {
     list: bool,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
+    if let Some(Part::Whole(asked)) = cli.part {
+        return Ok(if whole::run(asked)? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    play(&cli.play)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn play(cli: &Play) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    if cli.list {
+    if cli.list || cli.scenario.is_empty() && cli.data.is_empty() {
         return Ok(list(&mut out)?);
     }
     let mut settings = Settings::default();
@@ -95,8 +126,7 @@ fn main() -> anyhow::Result<()> {
 
 /// All policies of other libraries that this Python has; what it has not is named on the way.
 fn peers_of(python: &Path) -> anyhow::Result<Vec<Named>> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers.py");
-    let hosts = Hosts::new(python.to_owned(), script);
+    let hosts = Hosts::new(python.to_owned(), setup::folder().join("peers.py"));
     let listing = hosts.list()?;
     for missing in &listing.missing {
         writeln!(std::io::stderr(), "{} is missing: {}", missing.name, missing.why)?;

@@ -69,6 +69,19 @@ pub(crate) const SETTINGS: [(&str, &str); 14] = [
     ("reliability", "on: learned; off: what is believed of a source beforehand"),
 ];
 
+/// What is taken away for the table of parts: a name, and the settings.
+pub(crate) const PARTS: [(&str, &str); 9] = [
+    ("learning reliabilities", "reliability=off"),
+    ("the test for a change", "restart=off"),
+    ("fading", "half-life=1e12,after-change=1e12"),
+    ("any forgetting", "half-life=off"),
+    ("sharing over goals", "sharing=off"),
+    ("a floor", "floor=0"),
+    ("the floor, .2 % instead", "floor=0.002"),
+    ("the floor, 1 % instead", "floor=0.01"),
+    ("the floor, 5 % instead", "floor=0.05"),
+];
+
 impl Settings {
     /// Sets one field by `key=value`.
     ///

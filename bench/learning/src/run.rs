@@ -223,11 +223,13 @@ pub(crate) struct Runs {
     pub(crate) threads: usize,
 }
 
+/// Outcomes by run, as far as they are there; or why the policy failed.
+type Done = Result<Vec<Option<Outcome>>, String>;
+
 /// Plays every policy through the same worlds, one for each seed.
 pub(crate) fn all<W: World>(world: impl Fn(u64) -> W + Sync, policies: &[Named], runs: Runs) -> Vec<Played> {
     let next = AtomicUsize::new(0);
-    // By policy, then by run; or why it failed.
-    let done: Vec<Mutex<Result<Vec<Option<Outcome>>, String>>> = policies
+    let done: Vec<Mutex<Done>> = policies
         .iter()
         .map(|named| Mutex::new(Ok(vec![None; named.most_runs.unwrap_or(runs.count).min(runs.count)])))
         .collect();
@@ -264,7 +266,7 @@ pub(crate) fn all<W: World>(world: impl Fn(u64) -> W + Sync, policies: &[Named],
             });
         }
     });
-    let played = |(named, done): (&Named, Mutex<Result<Vec<Option<Outcome>>, String>>)| {
+    let played = |(named, done): (&Named, Mutex<Done>)| {
         let done = done.into_inner().unwrap_or_else(|_| Err("a run of it panicked".into()));
         let (outcomes, failed) = match done {
             Ok(outcomes) => (outcomes.into_iter().flatten().collect(), None),
