@@ -12,6 +12,7 @@
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+pub mod ageing;
 pub mod best;
 pub mod counters;
 pub mod drift;
@@ -19,6 +20,7 @@ pub mod evidence;
 pub mod fusion;
 pub mod ids;
 pub mod learner;
+pub mod maturity;
 pub mod objective;
 pub mod outcome;
 pub mod path;
@@ -30,4 +32,5 @@ pub mod rules;
 pub mod safety;
 pub mod series;
 pub mod sharing;
+pub mod silence;
 pub mod trace;
