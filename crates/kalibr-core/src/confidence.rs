@@ -108,7 +108,7 @@ pub struct PathConfidence {
 
 /// What to tell people of the paths of a goal.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "verdict", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Verdict {
     /// Fewer than two paths get requests.
     NothingToCompare,
