@@ -56,7 +56,7 @@ fn normal_cdf(x: f64) -> f64 {
 }
 
 /// The quantiles of the gap's size that the future is projected for.
-const QUANTILES: [f64; 5] = [0.1, 0.3, 0.5, 0.7, 0.9];
+const QUANTILES: [f64; 3] = [0.25, 0.5, 0.75];
 
 /// This quantile of |X| for a normal X.
 fn size(mean: f64, sd: f64, quantile: f64) -> f64 {
@@ -69,13 +69,18 @@ fn size(mean: f64, sd: f64, quantile: f64) -> f64 {
     0.5 * (low + high)
 }
 
-/// Graded decisions of all paths until there is a verdict, about: at least 1, rounded to two digits. `None`: more than
-/// [`MOST`].
+/// Graded decisions of all paths until there is a verdict, about: at least 1, to one digit, for the second would promise
+/// too much. `None`: more than [`MOST`].
 pub(super) fn more(paths: &[Seen], leader: usize, delta: f64, floor: f64) -> Option<u32> {
+    let number = estimate(paths, leader, delta, floor);
+    (number <= f64::from(MOST)).then(|| rounded(number))
+}
+
+/// The number that [`more`] rounds.
+pub(super) fn estimate(paths: &[Seen], leader: usize, delta: f64, floor: f64) -> f64 {
     let mut numbers = QUANTILES.map(|quantile| projected(paths, leader, quantile, delta, floor));
     numbers.sort_by(f64::total_cmp);
-    let median = numbers[numbers.len() / 2];
-    (median <= f64::from(MOST)).then(|| rounded(median))
+    numbers[numbers.len() / 2]
 }
 
 /// The number if the gaps are at this quantile of their sizes; infinite if it is more than [`MOST`].
@@ -98,7 +103,7 @@ fn projected(paths: &[Seen], leader: usize, quantile: f64, delta: f64, floor: f6
             order.zip(&split).map(|(at, own)| (paths[at].share / own).clamp(0.02, 50.0)).collect()
         });
         let all: f64 = split.iter().zip(tilt.iter()).map(|(own, tilt)| own * tilt).sum();
-        let step = f64::max(1.0, 0.1 * total);
+        let step = f64::max(1.0, 0.2 * total);
         first.n += step * split[0] * tilt[0] / all;
         for ((other, own), tilt) in others.iter_mut().zip(&split[1..]).zip(&tilt[1..]) {
             other.n += step * own * tilt / all;
@@ -176,9 +181,8 @@ impl Standing {
     }
 }
 
-/// To two digits, at least 1.
+/// To one digit, at least 1.
 fn rounded(number: f64) -> u32 {
-    let digits = number.max(1.0).log10().floor() as i32 - 1;
-    let unit = 10f64.powi(digits.max(0));
+    let unit = 10f64.powi(number.max(1.0).log10().floor() as i32);
     ((number / unit).round() * unit).max(1.0) as u32
 }
