@@ -44,6 +44,7 @@
 mod bucket;
 mod clock;
 mod complete;
+mod confidence;
 mod config;
 mod decide;
 mod doctor;
@@ -60,6 +61,7 @@ mod report;
 pub use bucket::bucket_of;
 pub use clock::Clock;
 pub use complete::{CompleteRequest, Completion, CompletionStream};
+pub use confidence::Conclusion;
 pub use config::{Config, GoalConfig, toml_problem};
 pub use decide::{DecideRequest, Decision, Reason};
 pub use doctor::{Checkup, WrongCounter, checkup};
