@@ -1,8 +1,8 @@
 //! How far replay is off, and how often its intervals cover: `cargo run --release -p kalibr-core --example replay`
 //! prints the tables that `kalibr_core::replay` quotes.
 //!
-//! Logs are made by Thompson sampling with a floor, and by the shipped learner (half-life 800, P(best), no cost), that
-//! choose among three paths; every decision is graded, and each class of requests learns for itself. With the rows.jsonl
+//! Logs are made by Thompson sampling with a floor, and by the shipped learner (half-life 800, cheapest within 0.02)
+//! that choose among three paths; every decision is graded, and each class of requests learns for itself. With the rows.jsonl
 //! that `bench/learning/data.py` writes as argument, rewards are those of the real prompts in a random order, the truth
 //! is the mean over all of them, and classes are the prompts' sources, or none.
 
@@ -12,12 +12,15 @@ use kalibr_core::best::p_best;
 use kalibr_core::counters::{Cell, Count, Counters, Epoch};
 use kalibr_core::evidence::{Pattern, Register, Signal, Source, Strength, Value};
 use kalibr_core::ids::{InvalidId, PathId, SignalId, Timestamp};
+use kalibr_core::objective::{Objective, Offer, Pacer};
 use kalibr_core::policy::{pick, uniform};
 use kalibr_core::posterior::{Beta, LearnerConfig, Subject, posteriors};
 use kalibr_core::reliability::Reliability;
 use kalibr_core::replay::{Sample, evaluate};
 
 const RUNS: u64 = 300;
+/// Dollars per request, of the real data.
+const COST: [f64; 3] = [15.1e-3, 0.51e-3, 0.03e-3];
 const QUALITY: [f64; 3] = [0.777, 0.732, 0.453];
 
 /// Requests, each with its class and the success of every path.
@@ -66,15 +69,19 @@ impl Router {
             *age += 1;
             return table.clone();
         }
-        let betas = if self.shipped {
+        let weights = if self.shipped {
             let subjects = [0, 1, 2].map(|index| Subject::unknown(path(index)));
             let counters = self.counters.entry(class).or_default();
             let known = posteriors(counters, &subjects, &Reliability::default(), &LearnerConfig::default());
-            [known[0].success, known[1].success, known[2].success]
+            let offers: Vec<Offer> = known
+                .iter()
+                .zip(COST)
+                .map(|(known, dollars)| Offer { dollars: Some(dollars), ..Offer::of(known.success) })
+                .collect();
+            Objective::default().weights(&offers, Pacer::default())
         } else {
-            *self.betas.entry(class).or_insert([Beta::UNIFORM; 3])
+            p_best(&*self.betas.entry(class).or_insert([Beta::UNIFORM; 3]))
         };
-        let weights = p_best(&betas);
         let table: Vec<f64> = weights.iter().map(|w| self.floor + (1.0 - 3.0 * self.floor) * w).collect();
         self.tables.insert(class, (1, table.clone()));
         table

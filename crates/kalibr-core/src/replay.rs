@@ -30,10 +30,17 @@
 //!   explored: where a path changed meanwhile, the value is that mix of before and after, and `dr` another one.
 //! - A decision's first attempt is what is evaluated. Where its provider failed there was no answer to grade.
 //! - The interval is for one look at a log of fixed length. Looking daily until it excludes 0 is not what it is for.
+
 mod estimate;
+mod lines;
+mod log;
 mod model;
+mod policy;
 
 pub use estimate::{Estimate, Evaluation, LEAST, NotEnough, Sample, Worth, evaluate};
+pub use lines::{BadLine, Head, LineReader, NamedPath};
+pub use log::{Log, Logged, PathName, UnknownPath};
+pub use policy::{Learner, Policy, UnknownPolicy};
 
 #[cfg(test)]
 mod tests;
