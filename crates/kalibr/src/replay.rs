@@ -130,10 +130,7 @@ fn text(report: &ReplayReport) -> String {
         let _ = writeln!(
             text,
             "  effective decisions           {:.0}; by other estimates: IPS {:.3}, SNIPS {:.3}, doubly robust {:.3}",
-            report.effective.floor(),
-            worth.ips,
-            worth.snips,
-            worth.dr
+            report.effective, worth.ips, worth.snips, worth.dr
         );
         let verdict = if worth.difference.low > 0.0 {
             "it would have done better than what was done"
