@@ -58,7 +58,8 @@
 //!   now. A turn or a judge's verdict counts as if it were the truth, where it is all there is: what sources are worth is
 //!   learned for choosing, and does not enter here. (It does where a learner is replayed: [`Policy::HalfLife`].)
 //! - It is the value on these requests while paths were as they were. Weights look more at the times at which the log
-//!   explored: where a path changed meanwhile, the value is that mix of before and after, and `dr` another one.
+//!   explored: where a path changed meanwhile, the value is that mix of before and after, `dr` is another,
+//!   and [`Worth::moved`] says that they differ.
 //! - A decision's first attempt is what is evaluated. Where its provider failed there was no answer to grade.
 //! - The interval is for one look at a log of fixed length. Looking daily until it excludes 0 is not what it is for.
 

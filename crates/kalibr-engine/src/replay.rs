@@ -243,12 +243,18 @@ fn report(
             "what paths cost is not known, so delta changes nothing: give the prices of models".to_owned(),
         );
     }
-    if let Ok(Worth { value, dr, .. }) = found.worth
-        && (dr - value.value).abs() > value.high - value.low
-    {
+    if let Ok(Worth { dr, moved: true, .. }) = found.worth {
         notes.push(format!(
-            "evaluated over all times alike it is {dr:.3}: paths may have changed, and the log explored more at some times than at others"
+            "evaluated over all times alike it is {dr:.3}: paths have changed, and the log explored more at some times than \
+             at others; look at a shorter time"
         ));
+    }
+    if found.worth.is_ok() && found.effective < 2.0 * LEAST {
+        notes.push(
+            "the log hardly supports this policy: a path that looked good by luck is tried for longer, so values this close \
+             to a refusal lean upwards"
+                .to_owned(),
+        );
     }
     let refused =
         found.worth.err().map(|few| Refused { message: few.to_string(), needed: LEAST, more: few.more });

@@ -75,9 +75,12 @@ pub struct Worth {
     pub ips: f64,
     /// The same by self-normalised inverse propensities.
     pub snips: f64,
-    /// The same by plain doubly robust estimation. Where it lies far from `value`, paths have changed over time: the
-    /// square-root weights look more at the times at which the log explored, this one at all times alike.
+    /// The same by plain doubly robust estimation: it looks at all times alike, and the square-root weights more at those
+    /// at which the log explored.
     pub dr: f64,
+    /// Whether `dr` lies further from `value` than chance explains (three standard errors): paths have changed over time,
+    /// and neither is what the policy would earn now.
+    pub moved: bool,
 }
 
 /// Too little of the log speaks of the policy.
@@ -337,12 +340,14 @@ impl Read {
             .sum();
         // What was done is known of its own decisions; the difference varies by what else could have been drawn.
         let mut variance = 0.0;
+        let mut of_dr = 0.0;
         let mut of_difference = self.rows.iter().map(|row| row.spread).sum::<f64>() / (n * n);
         for (row, path, pi, p) in self.each_choice() {
             let class = self.rows[row].class;
             let noise =
                 p * self.residuals.shrunk_variance(class, path) / self.drawn.graded_share(class, path);
             variance += (shares[row] * pi / p).powi(2) * noise;
+            of_dr += ((shares[row] - 1.0 / n) * pi / p).powi(2) * noise;
             of_difference += (shares[row] * pi / p - 1.0 / n).powi(2) * noise;
         }
         let graded: Vec<(&Row, f64)> =
@@ -352,13 +357,15 @@ impl Read {
         };
         let ratios = mean(&|row, _| row.ratio);
         let ips = mean(&|row, reward| row.ratio * reward);
+        let dr = mean(&|row, reward| row.expected + row.ratio * (reward - row.expected_chosen));
         Worth {
             value: Estimate::new(value, variance, 0.0, 1.0),
             difference: Estimate::new(value - done, of_difference, -1.0, 1.0),
             ips,
             // Nothing of what the policy would choose was drawn and graded: the model is all there is.
             snips: if ratios > 0.0 { ips / ratios } else { value },
-            dr: mean(&|row, reward| row.expected + row.ratio * (reward - row.expected_chosen)),
+            dr,
+            moved: (dr - value).abs() > 3.0 * of_dr.sqrt() + ROUNDING,
         }
     }
 }

@@ -146,6 +146,27 @@ fn answers_of_one_path_that_are_graded_more_often_do_not_move_the_value() {
 }
 
 #[test]
+fn a_path_that_changed_is_told_where_the_log_looked_more_at_one_time_than_at_another() {
+    // The second path was tried a lot while it was good, and little after it fell.
+    let log = |after: f64| {
+        let mut rng = StdRng::seed_from_u64(8);
+        let samples: Vec<Sample> = (0..4_000)
+            .map(|i| {
+                let (p, quality) = if i < 1_000 { (0.5, 0.8) } else { (0.1, after) };
+                let chosen = usize::from(rng.random_bool(p));
+                let good = rng.random_bool(if chosen == 1 { quality } else { 0.7 });
+                let reward = Some(if good { 1.0 } else { 0.0 });
+                Sample { class: 0, propensities: vec![1.0 - p, p], chosen, reward }
+            })
+            .collect();
+        evaluate(&samples, &always(1, 2, 4_000)).worth.unwrap()
+    };
+    let (fell, stayed) = (log(0.3), log(0.8));
+    assert!(fell.moved && (fell.dr - 0.425).abs() < 0.06 && fell.value.value > fell.dr + 0.05, "{fell:?}");
+    assert!(!stayed.moved, "{stayed:?}");
+}
+
+#[test]
 fn a_class_that_was_explored_more_weighs_no_more_than_its_share() {
     // Half of the requests went to the second path for certain, and are easy; of the others it got one in 25.
     let mut rng = StdRng::seed_from_u64(5);

@@ -13,7 +13,7 @@ use super::{Problem, codec, read};
 use crate::facts::GoalId;
 use crate::ledger::LoggedDecision;
 
-/// Decisions that are read in one go: some 20 ms.
+/// Decisions that are read in one go: some tens of milliseconds.
 pub(super) const AT_ONCE: usize = 1_000;
 
 /// The latest `most` traces of the goal from `since` on, oldest first.
