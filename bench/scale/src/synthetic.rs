@@ -13,8 +13,8 @@ use kalibr_core::path::PathSpec;
 use kalibr_core::policy::uniform;
 use kalibr_core::trace::{Share, moves};
 use kalibr_store::{
-    Change, Changes, Committed, CounterRow, DecisionRecord, Fact, GoalId, GoalRecord, Ledger, LoggedDecision, PathRecord,
-    PathUpdate, Piece, Receipt, Recount, Scope, StoreError,
+    Change, Changes, Committed, CounterRow, DecisionRecord, Fact, GoalId, GoalRecord, Ledger, LoggedDecision,
+    PathRecord, PathUpdate, Piece, Receipt, Recount, Scope, StoreError,
 };
 
 use crate::traffic::{self, Epochs, Fate, PATHS, WEEK};
