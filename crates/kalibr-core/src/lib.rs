@@ -30,6 +30,7 @@ pub mod policy;
 pub mod posterior;
 mod quadrature;
 pub mod reliability;
+pub mod replay;
 pub mod rules;
 pub mod safety;
 pub mod series;
