@@ -49,7 +49,7 @@ impl Default for Settings {
 }
 
 /// The keys of [`Settings::set`], each with what it is.
-pub(crate) const SETTINGS: [(&str, &str); 14] = [
+pub(crate) const SETTINGS: [(&str, &str); 16] = [
     (
         "half-life",
         "observations after which evidence counts half; off: nothing is forgotten, no change is looked for",
@@ -66,16 +66,20 @@ pub(crate) const SETTINGS: [(&str, &str); 14] = [
     ("buckets", "on: prompts are classed, and a class learns for itself; off"),
     ("delta", "success that a lower cost may forgo"),
     ("probability", "how probable it must be that a cheaper path is within delta"),
+    ("maturity", "on: fresh verdicts count less where verdicts are taken back; off"),
+    ("silence", "on: silence counts where it says something; off"),
     ("reliability", "on: learned; off: what is believed of a source beforehand"),
 ];
 
 /// What is taken away for the table of parts: a name, and the settings.
-pub(crate) const PARTS: [(&str, &str); 9] = [
+pub(crate) const PARTS: [(&str, &str); 11] = [
     ("learning reliabilities", "reliability=off"),
     ("the test for a change", "restart=off"),
     ("fading", "half-life=1e12,after-change=1e12"),
     ("any forgetting", "half-life=off"),
     ("sharing over goals", "sharing=off"),
+    ("maturity", "maturity=off"),
+    ("silence", "silence=off"),
     ("a floor", "floor=0"),
     ("the floor, .2 % instead", "floor=0.002"),
     ("the floor, 1 % instead", "floor=0.01"),
@@ -124,6 +128,8 @@ impl Settings {
                 *(if key == "delta" { &mut delta } else { &mut probability }) = number()?;
                 self.objective = Objective::CheapestWithin { delta, probability };
             }
+            "maturity" => learner.maturity = switch()?,
+            "silence" => learner.silence = switch()?,
             "reliability" => self.reliability = switch()?,
             _ => bail!("no setting {key:?}: there are {}", SETTINGS.map(|(key, _)| key).join(", ")),
         }

@@ -44,6 +44,7 @@
 mod bucket;
 mod clock;
 mod complete;
+mod confidence;
 mod config;
 mod decide;
 mod doctor;
@@ -55,20 +56,23 @@ mod goal_map;
 mod goals;
 mod home;
 mod learn;
+mod replay;
 mod report;
 
 pub use bucket::bucket_of;
-pub use clock::Clock;
+pub use clock::{Clock, moment};
 pub use complete::{CompleteRequest, Completion, CompletionStream};
+pub use confidence::Conclusion;
 pub use config::{Config, GoalConfig, toml_problem};
 pub use decide::{DecideRequest, Decision, Reason};
 pub use doctor::{Checkup, WrongCounter, checkup};
 pub use engine::{Engine, EngineConfig, Health};
-pub use error::{CompleteError, DecideError, EngineError, GoalError, SignalError};
+pub use error::{CompleteError, DecideError, EngineError, GoalError, ReplayError, SignalError};
 pub use explain::{AttemptView, ConsideredPath, Effect, EvidenceView, Explanation, PathName};
 pub use goal::{Buckets, GoalSettings};
 pub use goals::{GoalInfo, GoalPath, LearnedPath, LearnedScope};
 pub use home::Home;
+pub use replay::{Refused, ReplayOptions, ReplayReport, replay_lines};
 pub use report::{ReportedRun, Run, RunReport, SignalMeta, fresh_signal_id};
 
 pub use kalibr_core as core;

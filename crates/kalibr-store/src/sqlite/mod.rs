@@ -6,6 +6,7 @@
 mod batch;
 mod codec;
 mod goals;
+mod log;
 mod read;
 mod recount;
 mod write;
@@ -21,7 +22,9 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use crate::error::StoreError;
 use crate::facts::{Fact, GoalId};
 use crate::gate::Gate;
-use crate::ledger::{Changes, Committed, DecisionRecord, GoalRecord, Ledger, PathUpdate, Piece, Recount};
+use crate::ledger::{
+    Changes, Committed, DecisionRecord, GoalRecord, Ledger, LoggedDecision, PathUpdate, Piece, Recount,
+};
 
 /// Schema versions, oldest first: `user_version` counts how many of them a file has been through.
 const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
@@ -265,6 +268,23 @@ impl Ledger for SqliteLedger {
 
     fn anchored(&self, alias: KeyedHash, session: KeyedHash) -> Result<Option<TraceId>, StoreError> {
         self.with(&self.reader, |connection| read::anchored(connection, alias, session))
+    }
+
+    fn log(
+        &self,
+        goal: GoalId,
+        since: Option<Timestamp>,
+        most: usize,
+        take: &mut dyn FnMut(LoggedDecision),
+    ) -> Result<(), StoreError> {
+        let own = Mutex::default;
+        let traces = self.with(&own(), |connection| log::traces(connection, goal, since, most))?;
+        for part in traces.chunks(log::AT_ONCE) {
+            self.with(&own(), |connection| log::decisions(connection, part))?
+                .into_iter()
+                .for_each(&mut *take);
+        }
+        Ok(())
     }
 
     fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {
