@@ -9,6 +9,7 @@ mod policies;
 mod policy;
 mod prompts;
 mod real;
+mod replaying;
 mod run;
 mod scenarios;
 mod setup;
@@ -117,7 +118,7 @@ fn play(cli: &Play) -> anyhow::Result<()> {
     }
     for folder in &cli.data {
         let data = Arc::new(Data::load(folder)?);
-        let played = run::all(|seed| Prompts::new(Arc::clone(&data), seed, u32::MAX), &policies, runs);
+        let played = run::all(|seed| Prompts::new(Arc::clone(&data), seed), &policies, runs);
         let title = format!("{}: {} ({} runs)", data.name, data.models.join(", "), cli.runs);
         table::world(&mut out, &title, &played)?;
     }

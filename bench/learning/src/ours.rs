@@ -49,7 +49,7 @@ impl Default for Settings {
 }
 
 /// The keys of [`Settings::set`], each with what it is.
-pub(crate) const SETTINGS: [(&str, &str); 16] = [
+pub(crate) const SETTINGS: &[(&str, &str)] = &[
     (
         "half-life",
         "observations after which evidence counts half; off: nothing is forgotten, no change is looked for",
@@ -72,7 +72,7 @@ pub(crate) const SETTINGS: [(&str, &str); 16] = [
 ];
 
 /// What is taken away for the table of parts: a name, and the settings.
-pub(crate) const PARTS: [(&str, &str); 11] = [
+pub(crate) const PARTS: &[(&str, &str)] = &[
     ("learning reliabilities", "reliability=off"),
     ("the test for a change", "restart=off"),
     ("fading", "half-life=1e12,after-change=1e12"),
@@ -131,7 +131,10 @@ impl Settings {
             "maturity" => learner.maturity = switch()?,
             "silence" => learner.silence = switch()?,
             "reliability" => self.reliability = switch()?,
-            _ => bail!("no setting {key:?}: there are {}", SETTINGS.map(|(key, _)| key).join(", ")),
+            _ => bail!(
+                "no setting {key:?}: there are {}",
+                SETTINGS.iter().map(|(key, _)| *key).collect::<Vec<_>>().join(", ")
+            ),
         }
         Ok(())
     }
@@ -244,8 +247,9 @@ impl Policy for Ours {
         }
         let draw = uniform(self.seed, u64::from(request.decision));
         let choices = self.scopes.get(&(goal, bucket)).and_then(|scope| scope.choices.as_ref());
-        let drawn = choices.context("no path may be chosen")?.draw(draw);
-        let path = drawn.index;
+        let choices = choices.context("no path may be chosen")?;
+        let path = choices.draw(draw).index;
+        let propensities = choices.propensities.clone();
         let decisions = &mut self.decisions[goal as usize];
         let epoch = Epoch(*decisions / Epoch::DECISIONS);
         *decisions += 1;
@@ -253,7 +257,7 @@ impl Policy for Ours {
         let trace = Trace { attempts: vec![attempt], signals: Vec::new() };
         self.open.insert(request.decision, Open { epoch, bucket, trace, shares: Vec::new() });
         self.count(request.decision, goal);
-        Ok(Chosen { path, propensity: Some(drawn.propensity) })
+        Ok(Chosen { path, propensities })
     }
 
     fn paid(&mut self, request: &Request, path: usize, dollars: f64) {

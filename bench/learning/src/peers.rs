@@ -206,7 +206,7 @@ impl Policy for Peer {
         let propensity = chosen["propensity"].as_f64();
         let open = Open { prompt: request.prompt.clone(), propensity, cost: None };
         self.open.insert(request.decision, open);
-        Ok(Chosen { path, propensity })
+        Ok(Chosen::path(path))
     }
 
     fn hear(&mut self, heard: &Heard) {

@@ -17,18 +17,18 @@ pub(crate) struct Request {
 }
 
 /// A path that was chosen.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Chosen {
     /// Its index.
     pub(crate) path: usize,
-    /// The exact probability of the choice, where the policy knows it.
-    pub(crate) propensity: Option<f64>,
+    /// The exact probability of every path, where the policy knows it; empty elsewhere.
+    pub(crate) propensities: Vec<f64>,
 }
 
 impl Chosen {
     /// A choice whose probability is not known.
     pub(crate) fn path(path: usize) -> Self {
-        Self { path, propensity: None }
+        Self { path, propensities: Vec::new() }
     }
 }
 

@@ -111,11 +111,10 @@ pub(crate) struct Prompts {
 }
 
 impl Prompts {
-    /// The world of a seed; at most so many prompts.
-    pub(crate) fn new(data: Arc<Data>, seed: u64, most: u32) -> Self {
+    /// The world of a seed.
+    pub(crate) fn new(data: Arc<Data>, seed: u64) -> Self {
         let mut order: Vec<u32> = (0..data.rows.len() as u32).collect();
         order.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(seed));
-        order.truncate(most as usize);
         Self { data, order }
     }
 

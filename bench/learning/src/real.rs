@@ -31,7 +31,7 @@ fn is_bound(name: &str) -> bool {
 
 impl Real {
     /// Plays a data set.
-    pub(crate) fn play(data: Arc<Data>, others: &[Named], most: u32, runs: Runs) -> anyhow::Result<Self> {
+    pub(crate) fn play(data: Arc<Data>, others: &[Named], runs: Runs) -> anyhow::Result<Self> {
         let ours: Vec<Named> = DELTAS
             .iter()
             .map(|delta| {
@@ -41,7 +41,7 @@ impl Real {
             .collect::<anyhow::Result<_>>()?;
         let mut policies = ours;
         policies.extend(others.iter().cloned());
-        let mut played = run::all(|seed| Prompts::new(Arc::clone(&data), seed, most), &policies, runs);
+        let mut played = run::all(|seed| Prompts::new(Arc::clone(&data), seed), &policies, runs);
         let others = played.split_off(DELTAS.len());
         Ok(Self { data, ours: played, others })
     }

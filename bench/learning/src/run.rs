@@ -223,18 +223,48 @@ pub(crate) struct Runs {
     pub(crate) threads: usize,
 }
 
+/// Does something for each run, by its number and its seed.
+fn on_threads(runs: Runs, one: impl Fn(usize, u64) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..runs.threads.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let run = next.fetch_add(1, Ordering::Relaxed);
+                    if run >= runs.count {
+                        break;
+                    }
+                    one(run, runs.seeds.seed(run));
+                }
+            });
+        }
+    });
+}
+
+/// What comes of each seed, in order.
+pub(crate) fn each<T: Send>(runs: Runs, one: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let done: Mutex<Vec<(usize, T)>> = Mutex::default();
+    on_threads(runs, |run, seed| {
+        let found = one(seed);
+        if let Ok(mut done) = done.lock() {
+            done.push((run, found));
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_default();
+    done.sort_by_key(|(run, _)| *run);
+    done.into_iter().map(|(_, found)| found).collect()
+}
+
 /// Outcomes by run, as far as they are there; or why the policy failed.
 type Done = Result<Vec<Option<Outcome>>, String>;
 
 /// Plays every policy through the same worlds, one for each seed.
 pub(crate) fn all<W: World>(world: impl Fn(u64) -> W + Sync, policies: &[Named], runs: Runs) -> Vec<Played> {
-    let next = AtomicUsize::new(0);
     let done: Vec<Mutex<Done>> = policies
         .iter()
         .map(|named| Mutex::new(Ok(vec![None; named.most_runs.unwrap_or(runs.count).min(runs.count)])))
         .collect();
-    let one = |run: usize| {
-        let seed = runs.seeds.seed(run);
+    let one = |run: usize, seed: u64| {
         let world = world(seed);
         let shape = world.shape();
         for (named, done) in policies.iter().zip(&done) {
@@ -253,19 +283,7 @@ pub(crate) fn all<W: World>(world: impl Fn(u64) -> W + Sync, policies: &[Named],
             }
         }
     };
-    std::thread::scope(|scope| {
-        for _ in 0..runs.threads.max(1) {
-            scope.spawn(|| {
-                loop {
-                    let run = next.fetch_add(1, Ordering::Relaxed);
-                    if run >= runs.count {
-                        break;
-                    }
-                    one(run);
-                }
-            });
-        }
-    });
+    on_threads(runs, one);
     let played = |(named, done): (&Named, Mutex<Done>)| {
         let done = done.into_inner().unwrap_or_else(|_| Err("a run of it panicked".into()));
         let (outcomes, failed) = match done {

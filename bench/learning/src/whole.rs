@@ -16,6 +16,7 @@ use crate::peers::{Hosts, Listing};
 use crate::policies::Named;
 use crate::prompts::Data;
 use crate::real::Real;
+use crate::replaying;
 use crate::run::{self, Played, Runs, Seeds};
 use crate::scenarios;
 use crate::setup;
@@ -131,6 +132,8 @@ impl Whole {
             let real = self.real(folder)?;
             if index == 0 {
                 rows.extend([real.quality(), real.cost()]);
+                let runs = self.runs(self.counts.real);
+                rows.push(replaying::second_model(&real.data, runs)?);
                 frontier = real.frontier();
             }
             let title = format!("Real prompts: {}", real.data.name);
@@ -140,9 +143,10 @@ impl Whole {
         }
         if sets.is_empty() {
             let why = "the prompts could not be prepared".to_owned();
-            rows.extend([Row::unmeasured(bars::QUALITY, why.clone()), Row::unmeasured(bars::COST, why)]);
+            rows.extend(
+                [bars::QUALITY, bars::COST, bars::REPLAY].map(|bar| Row::unmeasured(bar, why.clone())),
+            );
         }
-        rows.push(Row::unmeasured(bars::REPLAY, "no estimator to measure".into()));
         let (mut axes, mut parts, mut drawn) = (Vec::new(), Vec::new(), Vec::new());
         if !self.asked.quick {
             axes = self.axes()?;
@@ -347,7 +351,7 @@ impl Whole {
         others.push(plain.called("kalibr, no buckets"));
         let wanted = self.asked.quick.then_some(QUICK.as_slice());
         others.extend(self.peers(wanted, self.counts.peer_real));
-        Real::play(data, &others, u32::MAX, self.runs(self.counts.real))
+        Real::play(data, &others, self.runs(self.counts.real))
     }
 
     fn axes(&self) -> anyhow::Result<Vec<markdown::Axis>> {
@@ -382,7 +386,7 @@ impl Whole {
     /// Ours with each part taken away, on the worlds of the bars: regret as a multiple of the whole's.
     fn parts(&self) -> anyhow::Result<Vec<(String, Vec<Played>)>> {
         let names: Vec<String> = std::iter::once("kalibr".to_owned())
-            .chain(PARTS.map(|(_, settings)| format!("kalibr:{settings}")))
+            .chain(PARTS.iter().map(|(_, settings)| format!("kalibr:{settings}")))
             .collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let on = ["drift", "stationary", "judge-second", "judge-unbiased", "revision-22"];

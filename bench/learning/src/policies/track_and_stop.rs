@@ -74,7 +74,7 @@ impl Policy for TrackAndStop {
             left < 0.0
         });
         let path = path.unwrap_or(goal.proportions.len() - 1);
-        Ok(Chosen { path, propensity: Some(goal.proportions[path]) })
+        Ok(Chosen { path, propensities: goal.proportions.clone() })
     }
 
     fn hear(&mut self, heard: &Heard) {
