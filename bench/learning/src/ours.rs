@@ -164,7 +164,8 @@ type Bucket = &'static str;
 struct Scope {
     counters: Counters,
     choices: Option<Choices>,
-    decisions: u32,
+    /// Decisions of the goal when the choices were computed.
+    computed: u32,
     /// By path.
     spend: Vec<Spend>,
 }
@@ -239,10 +240,12 @@ impl Policy for Ours {
     fn choose(&mut self, request: &Request) -> anyhow::Result<Chosen> {
         let goal = request.goal;
         let bucket = request.prompt.as_ref().filter(|_| self.settings.buckets).map_or("all", |p| p.bucket);
+        let decided = self.decisions[goal as usize];
         let scope = self.scopes.entry((goal, bucket)).or_default();
-        let due = scope.decisions.is_multiple_of(self.settings.refresh);
-        scope.decisions += 1;
-        if due {
+        // By the goal's decisions and not by the bucket's: the engine refreshes on change, so a rare bucket's table is no
+        // older than a common one's.
+        if scope.choices.is_none() || decided - scope.computed >= self.settings.refresh {
+            scope.computed = decided;
             self.refresh(goal, bucket);
         }
         let draw = uniform(self.seed, u64::from(request.decision));
