@@ -188,6 +188,30 @@ impl Counters {
         runs.into_iter().flat_map(|run| self.cells(&run).collect::<Vec<_>>())
     }
 
+    /// As [`Counters::iter`], whichever side decisions were made on: what there is to learn from.
+    pub fn evidence(&self) -> impl DoubleEndedIterator<Item = (Cell, Count)> + '_ {
+        let marked = self.patterns.iter().any(|pattern| pattern.side().is_some());
+        let runs: Vec<Run> = runs::runs(&self.bytes).collect();
+        runs.into_iter().flat_map(move |run| {
+            let mut cells: Vec<_> = self.cells(&run).collect();
+            if marked {
+                for (cell, _) in &mut cells {
+                    cell.pattern = cell.pattern.evidence();
+                }
+                cells.sort_by_key(|(cell, _)| (cell.path, cell.pattern));
+                cells.dedup_by(|(cell, count), (kept, total)| {
+                    let same = (cell.path, cell.pattern) == (kept.path, kept.pattern);
+                    if same {
+                        *total += *count;
+                    }
+                    same
+                });
+                cells.retain(|(_, count)| !count.is_zero());
+            }
+            cells
+        })
+    }
+
     /// The newest epoch that anything was ever counted in.
     pub fn newest(&self) -> Epoch {
         self.newest

@@ -191,7 +191,7 @@ fn tallies(counters: &Counters, paths: &[PathId], config: &LearnerConfig) -> Vec
     // Ages count what happened in strictly later epochs: walk from the newest and add an epoch up only when it is done.
     let (mut later, mut here) = (0, 0);
     let mut epoch = None;
-    for (cell, Count { n, .. }) in counters.iter().rev() {
+    for (cell, Count { n, .. }) in counters.evidence().rev() {
         if epoch != Some(cell.epoch) {
             later += std::mem::take(&mut here);
             epoch = Some(cell.epoch);

@@ -31,6 +31,7 @@ impl Pool {
     /// Adds to a cell; `model` is the identity of the path that is the model alone. Patterns in which no two sources
     /// speak teach nothing about reliability and are not kept.
     pub fn add(&mut self, model: PathId, pattern: Pattern, count: Count) {
+        let pattern = pattern.evidence();
         if graders().all(|source| anchor(source, pattern).is_none() || pattern.value(source).is_none()) {
             return;
         }

@@ -16,7 +16,7 @@ use crate::ids::{Timestamp, TraceId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UserCap {
-    /// Decisions of one user that count in a window.
+    /// Decisions of one user that count in a window; 0: all do.
     pub decisions: u32,
     /// The length of a window in seconds, > 0.
     pub window_seconds: u32,
@@ -30,10 +30,24 @@ impl Default for UserCap {
 }
 
 impl UserCap {
+    /// All decisions of a user count.
+    pub const OFF: Self = Self { decisions: 0, window_seconds: 86_400 };
+
     /// What is wrong with the settings, if anything.
     pub fn problem(&self) -> Option<&'static str> {
-        (self.decisions == 0 || self.window_seconds == 0)
-            .then_some("a cap on one user's weight is at least one decision in a window of at least a second")
+        (self.window_seconds == 0).then_some("the window of a user's cap is at least a second")
+    }
+
+    /// Whether decisions are left out at all.
+    pub fn is_on(&self) -> bool {
+        self.decisions > 0
+    }
+
+    /// The moments from which and before which decisions fall in the same window as this one.
+    pub fn stretch(&self, decided_at: Timestamp) -> (Timestamp, Timestamp) {
+        let length = i64::from(self.window_seconds.max(1)) * 1_000_000;
+        let from = self.window(decided_at).saturating_mul(length);
+        (Timestamp(from), Timestamp(from.saturating_add(length)))
     }
 
     /// The number of the window that a decision falls in.
@@ -67,7 +81,7 @@ pub fn counted(decisions: &[(Timestamp, TraceId)], cap: UserCap) -> Vec<bool> {
         last = Some(i);
         let taken = taken.entry(cap.window(decisions[i].0)).or_default();
         *taken += 1;
-        counted[i] = *taken <= cap.decisions;
+        counted[i] = !cap.is_on() || *taken <= cap.decisions;
     }
     counted
 }
@@ -102,6 +116,15 @@ mod tests {
         }
 
         #[test]
+        fn a_window_is_a_stretch_of_the_clock(at in -4_000_000_000i64..4_000_000_000, window_seconds in 1u32..200) {
+            let cap = UserCap { decisions: 1, window_seconds };
+            let (from, to) = cap.stretch(Timestamp(at));
+            prop_assert!((from.0..to.0).contains(&at));
+            let of = |at: i64| cap.window(Timestamp(at));
+            prop_assert!(of(from.0) == of(at) && of(to.0 - 1) == of(at) && of(to.0) == of(at) + 1);
+        }
+
+        #[test]
         fn no_window_counts_more_than_the_cap_and_one_row_more_changes_at_most_one_other(
             decisions in decisions(), limit in 1u32..5, window_seconds in 1u32..200,
         ) {
@@ -113,6 +136,7 @@ mod tests {
             if let Some((_, fewer)) = decisions.split_last() {
                 prop_assert!(set(fewer, cap).difference(&all).count() <= 1);
             }
+            prop_assert!(counted(&decisions, UserCap::OFF).iter().all(|is| *is));
         }
     }
 }
