@@ -7,14 +7,27 @@
 //! a window's end.
 
 use std::collections::HashMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::{Timestamp, TraceId};
 
 /// How much one user counts in a scope (a goal's pipeline and bucket).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+///
+/// Read from a number, decisions a day, or from both fields:
+///
+/// ```
+/// use kalibr_core::safety::UserCap;
+///
+/// let read = |text| serde_json::from_str::<UserCap>(text).unwrap();
+/// assert_eq!(read("20"), UserCap { decisions: 20, window_seconds: 86_400 });
+/// assert_eq!(read(r#"{"decisions": 5, "window_seconds": 3600}"#).window_seconds, 3_600);
+/// assert!(!read("0").is_on());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct UserCap {
     /// Decisions of one user that count in a window; 0: all do.
     pub decisions: u32,
@@ -26,6 +39,46 @@ impl Default for UserCap {
     /// 50 decisions a day: more than a person makes, less than a half-life holds.
     fn default() -> Self {
         Self { decisions: 50, window_seconds: 86_400 }
+    }
+}
+
+impl<'de> Deserialize<'de> for UserCap {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Spelled;
+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Fields {
+            decisions: u32,
+            window_seconds: Option<u32>,
+        }
+
+        impl<'de> Visitor<'de> for Spelled {
+            type Value = UserCap;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of decisions a day (0: no cap), or decisions and window_seconds")
+            }
+
+            fn visit_u64<E: Error>(self, decisions: u64) -> Result<UserCap, E> {
+                let decisions = u32::try_from(decisions).unwrap_or(u32::MAX);
+                Ok(UserCap { decisions, ..UserCap::default() })
+            }
+
+            fn visit_i64<E: Error>(self, decisions: i64) -> Result<UserCap, E> {
+                let refused = |_| E::invalid_value(serde::de::Unexpected::Signed(decisions), &self);
+                u64::try_from(decisions).map_err(refused).and_then(|decisions| self.visit_u64(decisions))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<UserCap, A::Error> {
+                let Fields { decisions, window_seconds } =
+                    Fields::deserialize(MapAccessDeserializer::new(map))?;
+                let window_seconds = window_seconds.unwrap_or(UserCap::default().window_seconds);
+                Ok(UserCap { decisions, window_seconds })
+            }
+        }
+
+        from.deserialize_any(Spelled)
     }
 }
 
