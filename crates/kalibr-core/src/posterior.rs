@@ -10,6 +10,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::counters::{Count, Counters};
 use crate::drift::{Span, changes};
 use crate::evidence::{Pattern, Source, Value};
@@ -19,7 +21,7 @@ use crate::reliability::{Doubt, Reliability, parts};
 use crate::series::{Series, Slice, effective, score};
 
 /// A Beta distribution over a probability.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Beta {
     /// Successes and the prior's, > 0.
     pub alpha: f64,
@@ -102,7 +104,7 @@ impl Default for LearnerConfig {
 }
 
 /// What is known of one path.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Posterior {
     /// P(it answers and the answer serves), matched by mean and variance.
     pub success: Beta,

@@ -181,7 +181,7 @@ impl Engine {
             goal: goal.record.id,
             pipeline: key.pipeline,
             bucket: key.bucket,
-            epoch: goal.epochs.tick(now),
+            epoch: goal.epoch(now),
             kind: if forced.is_some() { DecisionKind::Forced } else { DecisionKind::Routed },
             path: decision.path_id,
             propensity: decision.propensity,
@@ -190,6 +190,7 @@ impl Engine {
             model: None,
             session: request.session,
             user: request.user,
+            marks: goal.marks(),
             at: now,
         })));
         Ok(decision)

@@ -8,9 +8,12 @@ use kalibr_core::counters::{Counters, Epoch};
 use kalibr_core::ids::{Bucket, PathId, Pipeline, Timestamp};
 use kalibr_core::policy::PolicyTable;
 use kalibr_core::posterior::LearnerConfig;
-use kalibr_store::{GoalRecord, PathRecord};
+use kalibr_core::safety::UserCap;
+use kalibr_store::{GoalRecord, Marks, PathRecord};
 use rpds::HashTrieMapSync;
 use serde::{Deserialize, Serialize};
+
+use crate::freeze::Frozen;
 
 /// Whether requests are classed into buckets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +62,12 @@ pub struct GoalSettings {
     pub floor: f64,
     /// Whether requests are classed where the caller names no bucket. Default `off`.
     pub buckets: Buckets,
+    /// How many decisions of one user count in each pipeline and bucket; 0 decisions: all. Default 50 a day. Another cap
+    /// applies to all that was ever decided.
+    pub user_cap: UserCap,
+    /// The probability with which a goal is ever rolled back to its baseline though the router is no worse, 0..1; 0
+    /// never rolls back. Default 0.05. Without a baseline and a holdout there is nothing to compare.
+    pub rollback_error: f64,
 }
 
 impl Default for GoalSettings {
@@ -68,6 +77,8 @@ impl Default for GoalSettings {
             half_life: learner.half_life.unwrap_or(0.0),
             floor: learner.floor,
             buckets: Buckets::default(),
+            user_cap: UserCap::default(),
+            rollback_error: 0.05,
         }
     }
 }
@@ -77,6 +88,12 @@ impl GoalSettings {
     pub(crate) fn problem(&self) -> Option<&'static str> {
         if !(self.half_life == 0.0 || (1.0..=1e9).contains(&self.half_life)) {
             return Some("half_life is 0 (forget nothing) or a number of graded attempts from 1 to 1e9");
+        }
+        if !(0.0..1.0).contains(&self.rollback_error) {
+            return Some("rollback_error is a probability from 0 (never roll back) to 1, and below 1");
+        }
+        if let Some(problem) = self.user_cap.problem() {
+            return Some(problem);
         }
         (!(0.0..=0.5).contains(&self.floor)).then_some("floor is a probability from 0 to 0.5")
     }
@@ -100,9 +117,11 @@ type Tables = HashTrieMapSync<TableKey, Arc<PolicyTable>>;
 /// One goal. Deciding reads it without a lock; only the refresher changes it.
 #[derive(Debug)]
 pub(crate) struct GoalState {
-    /// Without the text of its settings.
+    /// Without the texts of its settings and of what is frozen.
     pub(crate) record: GoalRecord,
     pub(crate) settings: GoalSettings,
+    /// What it routes by while it is frozen.
+    frozen: Option<Frozen>,
     /// The last change that the record contains.
     seq: i64,
     /// For a pipeline and bucket that nothing is known of. Made when it is first asked for: most goals of a large
@@ -117,7 +136,45 @@ impl GoalState {
         // What a newer version wrote there and this one cannot read must not stop the goal from routing.
         let settings = serde_json::from_str(&std::mem::take(&mut record.settings)).unwrap_or_default();
         record.paths.shrink_to_fit();
-        Self { record, settings, seq, unknown: OnceLock::new(), tables: ArcSwap::default(), epochs }
+        let frozen =
+            record.frozen.as_mut().and_then(|freeze| Frozen::read(&std::mem::take(&mut freeze.known)));
+        let (unknown, tables) = (OnceLock::new(), ArcSwap::default());
+        let goal = Self { record, settings, frozen, seq, unknown, tables, epochs };
+        if let Some(frozen) = &goal.frozen {
+            let table = |key: TableKey| {
+                let table = goal.build(Some(&key), &Counters::default(), seq);
+                (key, Arc::new(table))
+            };
+            goal.tables.store(Arc::new(frozen.keys().map(table).collect()));
+        }
+        goal
+    }
+
+    /// Whether it learns nothing.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.record.frozen.is_some()
+    }
+
+    /// With which error its router is compared with its baseline; `None` while it is not.
+    pub(crate) fn rollback_error(&self) -> Option<f64> {
+        let is_compared = self.record.active && self.record.rolled_back.is_none() && !self.is_frozen();
+        Some(self.settings.rollback_error).filter(|error| is_compared && *error > 0.0)
+    }
+
+    /// How it stands, for a decision that is made now.
+    pub(crate) fn marks(&self) -> Marks {
+        Marks { frozen: self.is_frozen(), rolled_back: self.record.rolled_back.is_some(), side: None }
+    }
+
+    /// The epoch of a decision made now. Epochs hold decisions that are learned from: while the goal is frozen there are
+    /// none, and the clock stands.
+    pub(crate) fn epoch(&self, now: Timestamp) -> Epoch {
+        if self.is_frozen() { self.epochs.current() } else { self.epochs.tick(now) }
+    }
+
+    /// All that is known of its paths, to be frozen.
+    pub(crate) fn freeze(&self) -> Frozen {
+        Frozen::of(self.unknown(), &self.tables())
     }
 
     pub(crate) fn path(&self, id: PathId) -> Option<&PathRecord> {
@@ -129,11 +186,16 @@ impl GoalState {
     }
 
     fn unknown(&self) -> &Arc<PolicyTable> {
-        self.unknown.get_or_init(|| Arc::new(self.build(&Counters::default(), self.seq)))
+        self.unknown.get_or_init(|| Arc::new(self.build(None, &Counters::default(), self.seq)))
     }
 
-    fn build(&self, counters: &Counters, seq: i64) -> PolicyTable {
-        PolicyTable::build(counters, &enabled(&self.record), &self.settings.learner(), seq as u64)
+    /// Of a key, or of those that nothing is known of.
+    fn build(&self, key: Option<&TableKey>, counters: &Counters, seq: i64) -> PolicyTable {
+        let (paths, learner) = (enabled(&self.record), self.settings.learner());
+        match &self.frozen {
+            Some(frozen) => frozen.table(key, &paths, &learner),
+            None => PolicyTable::build(counters, &paths, &learner, seq as u64),
+        }
     }
 
     /// All tables, by pipeline and bucket.
@@ -151,7 +213,10 @@ impl GoalState {
 
     /// Builds the table anew, from all changes up to `seq`, and swaps it in. Only the refresher does.
     pub(crate) fn rebuild(&self, key: TableKey, counters: &Counters, seq: i64) {
-        let table = Arc::new(self.build(counters, seq));
+        if self.is_frozen() && self.tables.load().contains_key(&key) {
+            return;
+        }
+        let table = Arc::new(self.build(Some(&key), counters, seq));
         self.tables.store(Arc::new(self.tables.load().insert(key, table)));
     }
 }
@@ -190,6 +255,11 @@ impl EpochClock {
             return Epoch(epoch.saturating_add(1));
         }
         Epoch(epoch)
+    }
+
+    /// The epoch of the last decision.
+    pub(crate) fn current(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::Relaxed))
     }
 
     /// Adopts an epoch that another process has opened.
