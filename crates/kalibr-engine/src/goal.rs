@@ -1,13 +1,13 @@
 //! A goal in memory: its paths, its policy tables, its epoch clock.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use kalibr_core::counters::{Counters, Epoch};
 use kalibr_core::ids::{Bucket, PathId, Pipeline, Timestamp};
 use kalibr_core::policy::PolicyTable;
-use kalibr_core::posterior::LearnerConfig;
+use kalibr_core::posterior::{LearnerConfig, Posterior, Subject};
 use kalibr_core::safety::UserCap;
 use kalibr_store::{GoalRecord, Marks, PathRecord};
 use rpds::HashTrieMapSync;
@@ -124,9 +124,9 @@ pub(crate) struct GoalState {
     frozen: Option<Frozen>,
     /// The last change that the record contains.
     seq: i64,
-    /// For a pipeline and bucket that nothing is known of. Made when it is first asked for: most goals of a large
-    /// installation have a table by then.
-    unknown: OnceLock<Arc<PolicyTable>>,
+    /// For a pipeline and bucket that nothing is known of. Made when it is first asked for, since most goals of a large
+    /// installation have a table by then; from the next refresh of the goal on it knows what other goals know.
+    unknown: ArcSwapOption<PolicyTable>,
     tables: ArcSwap<Tables>,
     pub(crate) epochs: Arc<EpochClock>,
 }
@@ -138,12 +138,12 @@ impl GoalState {
         record.paths.shrink_to_fit();
         let frozen =
             record.frozen.as_mut().and_then(|freeze| Frozen::read(&std::mem::take(&mut freeze.known)));
-        let (unknown, tables) = (OnceLock::new(), ArcSwap::default());
+        let (unknown, tables) = (ArcSwapOption::empty(), ArcSwap::default());
         let goal = Self { record, settings, frozen, seq, unknown, tables, epochs };
         if let Some(frozen) = &goal.frozen {
             let table = |key: TableKey| {
-                let table = goal.build(Some(&key), &Counters::default(), seq);
-                (key, Arc::new(table))
+                let table = goal.frozen_table(frozen, Some(&key));
+                (key, table)
             };
             goal.tables.store(Arc::new(frozen.keys().map(table).collect()));
         }
@@ -174,7 +174,7 @@ impl GoalState {
 
     /// All that is known of its paths, to be frozen.
     pub(crate) fn freeze(&self) -> Frozen {
-        Frozen::of(self.unknown(), &self.tables())
+        Frozen::of(&self.unknown(), &self.tables())
     }
 
     pub(crate) fn path(&self, id: PathId) -> Option<&PathRecord> {
@@ -182,20 +182,42 @@ impl GoalState {
     }
 
     pub(crate) fn table(&self, key: &TableKey) -> Arc<PolicyTable> {
-        self.tables.load().get(key).map_or_else(|| Arc::clone(self.unknown()), Arc::clone)
+        self.tables.load().get(key).map_or_else(|| self.unknown(), Arc::clone)
     }
 
-    fn unknown(&self) -> &Arc<PolicyTable> {
-        self.unknown.get_or_init(|| Arc::new(self.build(None, &Counters::default(), self.seq)))
+    fn unknown(&self) -> Arc<PolicyTable> {
+        self.unknown.load_full().unwrap_or_else(|| {
+            let (paths, learner) = (enabled(&self.record), self.settings.learner());
+            let table = match &self.frozen {
+                Some(frozen) => self.frozen_table(frozen, None),
+                None => Arc::new(PolicyTable::build(&Counters::default(), &paths, &learner, self.seq as u64)),
+            };
+            // Should the refresher be quicker, its table knows more.
+            let nobody: Option<Arc<PolicyTable>> = None;
+            self.unknown.compare_and_swap(&nobody, Some(Arc::clone(&table)));
+            table
+        })
     }
 
-    /// Of a key, or of those that nothing is known of.
-    fn build(&self, key: Option<&TableKey>, counters: &Counters, seq: i64) -> PolicyTable {
-        let (paths, learner) = (enabled(&self.record), self.settings.learner());
-        match &self.frozen {
-            Some(frozen) => frozen.table(key, &paths, &learner),
-            None => PolicyTable::build(counters, &paths, &learner, seq as u64),
-        }
+    /// The table of a key, or of those that nothing was known of, as it was when the goal was frozen.
+    fn frozen_table(&self, frozen: &Frozen, key: Option<&TableKey>) -> Arc<PolicyTable> {
+        Arc::new(frozen.table(key, &enabled(&self.record), &self.settings.learner()))
+    }
+
+    /// Whether somebody asked for a pipeline or bucket that nothing is known of.
+    pub(crate) fn was_asked_for_unknown(&self) -> bool {
+        self.unknown.load().is_some()
+    }
+
+    /// What the paths that may be chosen are called by, with their models' identities from `model`.
+    pub(crate) fn subjects(&self, model: impl Fn(PathId) -> PathId) -> Vec<Subject> {
+        let subject = |path| Subject { model: model(path), ..Subject::unknown(path) };
+        enabled(&self.record).into_iter().map(subject).collect()
+    }
+
+    /// The table of what is believed of the paths that may be chosen, in their order.
+    pub(crate) fn of(&self, believed: Vec<Posterior>, seq: i64) -> PolicyTable {
+        PolicyTable::of(enabled(&self.record).into_iter().zip(believed), &self.settings.learner(), seq as u64)
     }
 
     /// All tables, by pipeline and bucket.
@@ -211,13 +233,26 @@ impl GoalState {
         self.tables.load().keys().cloned().collect()
     }
 
-    /// Builds the table anew, from all changes up to `seq`, and swaps it in. Only the refresher does.
-    pub(crate) fn rebuild(&self, key: TableKey, counters: &Counters, seq: i64) {
-        if self.is_frozen() && self.tables.load().contains_key(&key) {
+    /// Swaps in the table of what is believed after all changes up to `seq`; a frozen goal keeps that which it has. Only
+    /// the refresher does.
+    pub(crate) fn put(&self, key: TableKey, believed: Vec<Posterior>, seq: i64) {
+        let tables = self.tables.load();
+        if self.is_frozen() && tables.contains_key(&key) {
             return;
         }
-        let table = Arc::new(self.build(Some(&key), counters, seq));
-        self.tables.store(Arc::new(self.tables.load().insert(key, table)));
+        let table = match &self.frozen {
+            Some(frozen) => self.frozen_table(frozen, Some(&key)),
+            None => Arc::new(self.of(believed, seq)),
+        };
+        self.tables.store(Arc::new(tables.insert(key, table)));
+    }
+
+    /// Swaps in the table for what nothing is known of. Only the refresher does.
+    pub(crate) fn put_unknown(&self, believed: Vec<Posterior>, seq: i64) {
+        if self.is_frozen() && (self.frozen.is_some() || self.was_asked_for_unknown()) {
+            return;
+        }
+        self.unknown.store(Some(Arc::new(self.of(believed, seq))));
     }
 }
 
