@@ -86,18 +86,11 @@ pub struct LearnerConfig {
     pub fading: Fading,
     /// Attempts after which a provider's earlier answers and failures count half.
     pub availability_half_life: Option<f64>,
-    /// Least probability of each path, in 0..=0.5; with many paths all floors together take at most half the traffic.
-    pub floor: f64,
 }
 
 impl Default for LearnerConfig {
     fn default() -> Self {
-        Self {
-            half_life: Some(800.0),
-            fading: Fading::default(),
-            availability_half_life: Some(200.0),
-            floor: 0.01,
-        }
+        Self { half_life: Some(800.0), fading: Fading::default(), availability_half_life: Some(200.0) }
     }
 }
 

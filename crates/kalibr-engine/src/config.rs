@@ -57,6 +57,7 @@ impl GoalConfig {
             half_life: self.half_life.unwrap_or(default.half_life),
             floor: self.floor.unwrap_or(default.floor),
             buckets: self.buckets.unwrap_or(default.buckets),
+            ..default
         }
     }
 }
@@ -88,7 +89,7 @@ impl Config {
                     "goal {name:?} needs at least one path, for example paths = [\"gpt-4o-mini\"]"
                 )));
             }
-            if let Some(error) = goal.settings().problem() {
+            if let Some(error) = goal.settings().problem(&goal.paths) {
                 return Err(problem(format!("goal {name:?}: {error}")));
             }
         }

@@ -4,14 +4,13 @@ use kalibr_core::counters::{Cell, Count, Counters};
 use kalibr_core::evidence::Source;
 use kalibr_core::ids::{Bucket, Goal, PathId, Pipeline, SignalId, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
-use kalibr_core::policy::PolicyTable;
 use kalibr_core::trace::{Attempt, Trace};
 use kalibr_store::{DecisionKind, DecisionRecord, StoreError};
 use serde::Serialize;
 
 use crate::clock::rfc3339;
 use crate::engine::Engine;
-use crate::goal::{GoalSettings, GoalState};
+use crate::goal::GoalState;
 
 /// A decision with everything that is known of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -264,12 +263,9 @@ impl Engine {
             let cell = Cell { epoch: decision.epoch, path: share.path, pattern: share.pattern };
             without.add(cell, -Count::one(share.score));
         }
-        let paths: Vec<PathId> = goal.record.paths.iter().filter(|p| p.enabled).map(|p| p.id).collect();
-        let table =
-            |counters| PolicyTable::build(counters, &paths, &GoalSettings::learner(&goal.settings), 0);
-        let (with, without) = (table(&with), table(&without));
-        let shares = |table: &PolicyTable| table.propensities(|_| true);
-        let (shares_with, shares_without) = (shares(&with), shares(&without));
+        let paths: Vec<PathId> = goal.paths().map(|path| path.id).collect();
+        let (with, without) = (goal.build(&with, 0).policy, goal.build(&without, 0).policy);
+        let (shares_with, shares_without) = (with.shares(), without.shares());
         let mut called: Vec<PathId> = trace.attempts.iter().map(|attempt| attempt.path).collect();
         called.sort_unstable();
         called.dedup();

@@ -1,16 +1,24 @@
 //! A goal in memory: its paths, its policy tables, its epoch clock.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
-use kalibr_core::counters::{Counters, Epoch};
+use arc_swap::{ArcSwap, Guard};
+use kalibr_core::counters::{Count, Counters, Epoch};
 use kalibr_core::ids::{Bucket, PathId, Pipeline, Timestamp};
+use kalibr_core::objective::{Limits, Objective};
+use kalibr_core::path::PathSpec;
 use kalibr_core::policy::PolicyTable;
-use kalibr_core::posterior::LearnerConfig;
+use kalibr_core::posterior::{LearnerConfig, Subject, posteriors};
+use kalibr_core::reliability::Reliability;
+use kalibr_core::rules::{ChoiceRules, Known, Standing};
+use kalibr_core::safety::{Guarantee, Risk};
 use kalibr_store::{GoalRecord, PathRecord};
 use rpds::HashTrieMapSync;
 use serde::{Deserialize, Serialize};
+
+use crate::table::Table;
 
 /// Whether requests are classed into buckets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,42 +57,110 @@ impl std::str::FromStr for Buckets {
     }
 }
 
-/// How a goal learns; everything has a default.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// How a goal learns and chooses; everything has a default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GoalSettings {
     /// Graded attempts after which older evidence counts half; 0 forgets nothing. Default 800.
     pub half_life: f64,
-    /// Least probability of each path, 0..=0.5. Default 0.01.
+    /// See [`ChoiceRules::floor`].
     pub floor: f64,
     /// Whether requests are classed where the caller names no bucket. Default `off`.
     pub buckets: Buckets,
+    /// See [`ChoiceRules::objective`].
+    pub objective: Objective,
+    /// See [`ChoiceRules::limits`].
+    pub limits: Limits,
+    /// See [`ChoiceRules::exploration_cap`].
+    pub exploration_cap: f64,
+    /// How little each path is trusted, by its model or its id; low where nothing is said.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub risk: BTreeMap<String, Risk>,
+    /// See [`ChoiceRules::risk_delta`].
+    pub risk_delta: f64,
+    /// The path, by its model or its id, that the router is measured against.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
+    /// See [`ChoiceRules::holdout`].
+    pub holdout: f64,
+    /// See [`ChoiceRules::guarantee`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guarantee: Option<Guarantee>,
 }
 
 impl Default for GoalSettings {
     fn default() -> Self {
-        let learner = LearnerConfig::default();
+        let rules = ChoiceRules::default();
         Self {
-            half_life: learner.half_life.unwrap_or(0.0),
-            floor: learner.floor,
+            half_life: LearnerConfig::default().half_life.unwrap_or(0.0),
+            floor: rules.floor,
             buckets: Buckets::default(),
+            objective: rules.objective,
+            limits: rules.limits,
+            exploration_cap: rules.exploration_cap,
+            risk: BTreeMap::new(),
+            risk_delta: rules.risk_delta,
+            baseline: None,
+            holdout: rules.holdout,
+            guarantee: rules.guarantee,
         }
     }
 }
 
 impl GoalSettings {
-    /// What is wrong with the settings, if anything.
-    pub(crate) fn problem(&self) -> Option<&'static str> {
+    /// What is wrong with the settings of a goal with these paths, if anything.
+    pub(crate) fn problem(&self, paths: &[PathSpec]) -> Option<String> {
         if !(self.half_life == 0.0 || (1.0..=1e9).contains(&self.half_life)) {
-            return Some("half_life is 0 (forget nothing) or a number of graded attempts from 1 to 1e9");
+            return Some(
+                "half_life is 0 (forget nothing) or a number of graded attempts from 1 to 1e9".into(),
+            );
         }
-        (!(0.0..=0.5).contains(&self.floor)).then_some("floor is a probability from 0 to 0.5")
+        if let Some(problem) = self.rules().problem() {
+            return Some(problem.into());
+        }
+        let is_there = |name: &str| paths.iter().any(|path| names(name, path.id(), path));
+        if let Some(name) = self.risk.keys().find(|name| !is_there(name)) {
+            return Some(format!(
+                "risk names {name:?}, which is none of the goal's paths: write a path's model or its id"
+            ));
+        }
+        match &self.baseline {
+            Some(name) if !is_there(name) => Some(format!(
+                "baseline names {name:?}, which is none of the goal's paths: write a path's model or its id"
+            )),
+            None if self.holdout > 0.0 || self.guarantee.is_some() => {
+                Some("a holdout or a guarantee needs a baseline: name the path's model or its id".into())
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn learner(&self) -> LearnerConfig {
         let half_life = (self.half_life > 0.0).then_some(self.half_life);
-        LearnerConfig { half_life, floor: self.floor, ..LearnerConfig::default() }
+        LearnerConfig { half_life, ..LearnerConfig::default() }
     }
+
+    pub(crate) fn rules(&self) -> ChoiceRules {
+        ChoiceRules {
+            objective: self.objective,
+            limits: self.limits,
+            floor: self.floor,
+            exploration_cap: self.exploration_cap,
+            holdout: self.holdout,
+            guarantee: self.guarantee,
+            risk_delta: self.risk_delta,
+        }
+    }
+
+    fn risk_of(&self, path: &PathRecord) -> Risk {
+        let named = |(name, risk): (&String, &Risk)| names(name, path.id, &path.spec).then_some(*risk);
+        self.risk.iter().find_map(named).unwrap_or_default()
+    }
+}
+
+/// Whether a setting that says `name` means this path.
+fn names(name: &str, id: PathId, path: &PathSpec) -> bool {
+    path.model == name || name.parse() == Ok(id)
 }
 
 /// What a policy table is for, within its goal.
@@ -95,7 +171,7 @@ pub(crate) struct TableKey {
 }
 
 /// Persistent, so that the first table of one more pipeline costs the same however many there are.
-type Tables = HashTrieMapSync<TableKey, Arc<PolicyTable>>;
+pub(crate) type Tables = HashTrieMapSync<TableKey, Arc<Table>>;
 
 /// One goal. Deciding reads it without a lock; only the refresher changes it.
 #[derive(Debug)]
@@ -107,7 +183,7 @@ pub(crate) struct GoalState {
     seq: i64,
     /// For a pipeline and bucket that nothing is known of. Made when it is first asked for: most goals of a large
     /// installation have a table by then.
-    unknown: OnceLock<Arc<PolicyTable>>,
+    unknown: OnceLock<Arc<Table>>,
     tables: ArcSwap<Tables>,
     pub(crate) epochs: Arc<EpochClock>,
 }
@@ -124,20 +200,46 @@ impl GoalState {
         self.record.paths.iter().find(|path| path.id == id)
     }
 
-    pub(crate) fn table(&self, key: &TableKey) -> Arc<PolicyTable> {
+    pub(crate) fn table(&self, key: &TableKey) -> Arc<Table> {
         self.tables.load().get(key).map_or_else(|| Arc::clone(self.unknown()), Arc::clone)
     }
 
-    fn unknown(&self) -> &Arc<PolicyTable> {
+    /// All tables as they are now; where one is missing, [`GoalState::unknown`] stands for it.
+    pub(crate) fn tables_now(&self) -> Guard<Arc<Tables>> {
+        self.tables.load()
+    }
+
+    pub(crate) fn unknown(&self) -> &Arc<Table> {
         self.unknown.get_or_init(|| Arc::new(self.build(&Counters::default(), self.seq)))
     }
 
-    fn build(&self, counters: &Counters, seq: i64) -> PolicyTable {
-        PolicyTable::build(counters, &enabled(&self.record), &self.settings.learner(), seq as u64)
+    /// The paths that may be chosen, in the order of the tables.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &PathRecord> {
+        self.record.paths.iter().filter(|path| path.enabled)
+    }
+
+    pub(crate) fn build(&self, counters: &Counters, seq: i64) -> Table {
+        let subjects: Vec<Subject> = self.paths().map(|path| Subject::unknown(path.id)).collect();
+        let posteriors = posteriors(counters, &subjects, &Reliability::default(), &self.settings.learner());
+        let paths: Vec<_> = subjects.iter().map(|subject| subject.path).zip(posteriors).collect();
+        let known = self.paths().zip(&paths).map(|(path, (_, posterior))| Known {
+            risk: self.settings.risk_of(path),
+            // Only the guarantee looks at them.
+            seen: if self.settings.guarantee.is_some() { seen(counters, path.id) } else { Count::default() },
+            ..Known::of(posterior.success)
+        });
+        let rules = self.settings.rules();
+        Table::new(PolicyTable::new(seq as u64, &paths, known, &rules, &self.standing()), &self.record.paths)
+    }
+
+    fn standing(&self) -> Standing {
+        let name = self.settings.baseline.as_deref();
+        let baseline = name.and_then(|name| self.paths().position(|path| names(name, path.id, &path.spec)));
+        Standing { baseline, ..Standing::default() }
     }
 
     /// All tables, by pipeline and bucket.
-    pub(crate) fn tables(&self) -> Vec<(TableKey, Arc<PolicyTable>)> {
+    pub(crate) fn tables(&self) -> Vec<(TableKey, Arc<Table>)> {
         let mut tables: Vec<_> =
             self.tables.load().iter().map(|(key, table)| (key.clone(), Arc::clone(table))).collect();
         tables.sort_by(|a, b| a.0.cmp(&b.0));
@@ -152,12 +254,21 @@ impl GoalState {
     /// Builds the table anew, from all changes up to `seq`, and swaps it in. Only the refresher does.
     pub(crate) fn rebuild(&self, key: TableKey, counters: &Counters, seq: i64) {
         let table = Arc::new(self.build(counters, seq));
-        self.tables.store(Arc::new(self.tables.load().insert(key, table)));
+        let tables = self.tables.load();
+        if let Some(before) = tables.get(&key) {
+            table.policy.rules().look_ahead(before.policy.rules());
+        }
+        self.tables.store(Arc::new(tables.insert(key, table)));
     }
 }
 
-fn enabled(record: &GoalRecord) -> Vec<PathId> {
-    record.paths.iter().filter(|path| path.enabled).map(|path| path.id).collect()
+/// Graded attempts of a path, not discounted.
+fn seen(counters: &Counters, path: PathId) -> Count {
+    let graded = counters.iter().filter(|(cell, _)| cell.path == path && cell.pattern.winner().is_some());
+    graded.fold(Count::default(), |mut sum, (_, count)| {
+        sum += count;
+        sum
+    })
 }
 
 /// Which epoch a decision falls in. Every process counts its own decisions, and starts anew when it adopts an epoch that

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use kalibr_core::counters::{Counters, Epoch};
 use kalibr_core::ids::PathId;
 use kalibr_core::path::PathSpec;
@@ -99,6 +99,11 @@ impl Learned {
     /// The goal of this name, if it routes.
     pub(crate) fn goal(&self, name: &str) -> Option<Arc<GoalState>> {
         self.goals.load().named(name).filter(|goal| goal.record.active).cloned()
+    }
+
+    /// All goals as they are now, deleted ones too.
+    pub(crate) fn goals_now(&self) -> Guard<Arc<GoalMap>> {
+        self.goals.load()
     }
 
     /// All goals that route, by name.
