@@ -11,6 +11,8 @@ mod runs;
 
 use std::ops::{Add, AddAssign, Neg};
 
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::Pattern;
 use crate::ids::PathId;
 use runs::Run;
@@ -63,7 +65,7 @@ pub struct Cell {
 }
 
 /// How often, and with what total strength.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Count {
     /// Attempts.
     pub n: i64,

@@ -88,8 +88,6 @@ pub struct LearnerConfig {
     pub fading: Fading,
     /// Attempts after which a provider's earlier answers and failures count half.
     pub availability_half_life: Option<f64>,
-    /// Least probability of each path, in 0..=0.5; with many paths all floors together take at most half the traffic.
-    pub floor: f64,
     /// Whether what other buckets and goals know of a path is where it starts from: see [`crate::sharing`].
     pub sharing: bool,
 }
@@ -100,7 +98,6 @@ impl Default for LearnerConfig {
             half_life: Some(800.0),
             fading: Fading::default(),
             availability_half_life: Some(200.0),
-            floor: 0.01,
             sharing: true,
         }
     }

@@ -4,14 +4,14 @@ use kalibr_core::counters::{Cell, Count, Counters, Epoch};
 use kalibr_core::evidence::{Register, Signal, Source, Strength, Value};
 use kalibr_core::ids::{PathId, SignalId, Timestamp};
 use kalibr_core::outcome::Reply;
-use kalibr_core::policy::PolicyTable;
-use kalibr_core::posterior::LearnerConfig;
+use kalibr_core::posterior::{LearnerConfig, Subject, posteriors};
+use kalibr_core::reliability::Reliability;
 use kalibr_core::safety::{Side, Sides};
 use proptest::prelude::*;
 
 proptest! {
     #[test]
-    fn a_table_is_the_same_whichever_decisions_were_held_out(
+    fn what_is_believed_is_the_same_whichever_decisions_were_held_out(
         decisions in prop::collection::vec((0u32..40, 0u8..2, 0usize..5, 0usize..4, 0u8..3), 0..200),
     ) {
         let said = [
@@ -53,7 +53,10 @@ proptest! {
             }
         }
         let paths = [0, 1].map(|n| PathId::from_bytes([n; 16]));
-        let table = |counters| PolicyTable::build(counters, &paths, &LearnerConfig::default(), 1);
+        let subjects = paths.map(Subject::unknown);
+        let table = |counters| {
+            posteriors(counters, &subjects, &Reliability::default(), &LearnerConfig::default())
+        };
         prop_assert_eq!(table(&plain), table(&marked));
         prop_assert_eq!(sides, graded);
     }

@@ -64,6 +64,7 @@ impl GoalConfig {
             buckets: self.buckets.unwrap_or(default.buckets),
             user_cap: self.user_cap.unwrap_or(default.user_cap),
             rollback_error: self.rollback_error.unwrap_or(default.rollback_error),
+            ..default
         }
     }
 }
@@ -95,7 +96,7 @@ impl Config {
                     "goal {name:?} needs at least one path, for example paths = [\"gpt-4o-mini\"]"
                 )));
             }
-            if let Some(error) = goal.settings().problem() {
+            if let Some(error) = goal.settings().problem(&goal.paths) {
                 return Err(problem(format!("goal {name:?}: {error}")));
             }
         }

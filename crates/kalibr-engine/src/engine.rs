@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use kalibr_core::ids::{Goal, HashKey, KeyedHash, SessionId};
+use kalibr_core::ids::{Goal, HashKey, KeyedHash, SessionId, TraceId};
 use kalibr_core::path::{MAX_PATHS, PathSpec};
 use kalibr_store::{Ack, Fact, Ledger, PathUpdate, SqliteLedger, StoreError, Writer, WriterConfig};
 use kalibr_upstream::Upstream;
@@ -16,6 +16,7 @@ use crate::error::{EngineError, GoalError, SignalError};
 use crate::goal::GoalSettings;
 use crate::home::Home;
 use crate::learn::Learned;
+use crate::traces::{Traces, from_system};
 
 /// How long a changed goal may take to be in the policy table.
 pub(crate) const GOAL_PATIENCE: Duration = Duration::from_secs(10);
@@ -71,6 +72,7 @@ struct Inner {
     hash_key: HashKey,
     seed: u64,
     draws: AtomicU64,
+    traces: Traces,
 }
 
 impl Drop for Inner {
@@ -153,8 +155,9 @@ impl Engine {
             upstream: config.upstream,
             clock: config.clock,
             hash_key,
-            seed: config.seed.unwrap_or_else(rand::random),
+            seed: config.seed.unwrap_or_else(from_system),
             draws: AtomicU64::new(0),
+            traces: Traces::new(),
         })))
     }
 
@@ -169,7 +172,7 @@ impl Engine {
         paths: &[PathSpec],
         update: PathUpdate,
     ) -> Result<(), GoalError> {
-        if let Some(problem) = settings.problem() {
+        if let Some(problem) = settings.problem(paths) {
             return Err(GoalError::Settings(problem));
         }
         self.write_goal(name, Some(settings), paths, update)
@@ -319,6 +322,11 @@ impl Engine {
 
     pub(crate) fn seed(&self) -> u64 {
         self.0.seed
+    }
+
+    /// A fresh trace id.
+    pub(crate) fn new_trace(&self) -> TraceId {
+        self.0.traces.next()
     }
 
     pub(crate) fn next_draw(&self) -> u64 {

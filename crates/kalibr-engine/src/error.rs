@@ -54,7 +54,7 @@ pub enum GoalError {
     Path(#[from] InvalidPath),
     /// One of its settings is out of range.
     #[error("{0}")]
-    Settings(&'static str),
+    Settings(String),
     /// Its name cannot be one.
     #[error(transparent)]
     Name(#[from] InvalidId),
@@ -88,9 +88,15 @@ pub enum DecideError {
         "there is no goal named {0}: create it with PUT /v1/goals/{0}, or with Router(goal, paths) in Python"
     )]
     UnknownGoal(Goal),
-    /// Every path was excluded.
-    #[error("goal {0} has no path that may be chosen: enable a path, or allow more candidates")]
-    NoEligiblePath(Goal),
+    /// Every path was excluded, each for the reason that the second part names.
+    #[error(
+        "goal {0} has no path that may be chosen{1}; loosen the limit that is named, allow more candidates, or enable a \
+         path that keeps it"
+    )]
+    NoEligiblePath(Goal, String),
+    /// What is asked of this request alone is out of range.
+    #[error("{0}")]
+    Asked(&'static str),
     /// The model that the caller forces is on none of the goal's paths.
     #[error("goal {0} has no path with the forced model: add one, or leave force_model out")]
     UnknownModel(Goal),

@@ -4,7 +4,6 @@ use kalibr_core::counters::{Cell, Count, Counters};
 use kalibr_core::evidence::Source;
 use kalibr_core::ids::{Bucket, Goal, PathId, Pipeline, SignalId, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
-use kalibr_core::policy::PolicyTable;
 use kalibr_core::safety::Side;
 use kalibr_core::trace::{Attempt, Trace};
 use kalibr_store::{DecisionKind, DecisionRecord, Scope, StoreError};
@@ -306,13 +305,12 @@ impl Engine {
             let cell = Cell { epoch: decision.epoch, path: share.path, pattern: share.pattern };
             without.add(cell, -Count::one(share.score));
         }
-        let paths: Vec<PathId> = goal.record.paths.iter().filter(|p| p.enabled).map(|p| p.id).collect();
+        let paths: Vec<PathId> = goal.paths().map(|path| path.id).collect();
         let (pipeline, bucket) = (decision.pipeline.clone(), decision.bucket.clone());
         let scope = Scope { goal: decision.goal, pipeline, bucket };
-        let table = |counters| goal.of(self.learned().believed(goal, &scope, counters), 0);
+        let table = |counters| goal.of(self.learned().believed(goal, &scope, counters), counters, 0).policy;
         let (with, without) = (table(&with), table(&without));
-        let shares = |table: &PolicyTable| table.propensities(|_| true);
-        let (shares_with, shares_without) = (shares(&with), shares(&without));
+        let (shares_with, shares_without) = (with.shares(), without.shares());
         let mut called: Vec<PathId> = trace.attempts.iter().map(|attempt| attempt.path).collect();
         called.sort_unstable();
         called.dedup();

@@ -2,12 +2,12 @@
 
 use kalibr_core::ids::{Bucket, Goal, PathId, Pipeline};
 use kalibr_core::path::PathSpec;
-use kalibr_core::policy::PolicyTable;
 use serde::Serialize;
 
 use crate::clock::rfc3339;
 use crate::engine::Engine;
 use crate::goal::{GoalSettings, GoalState, TableKey};
+use crate::table::Table;
 
 /// A goal.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -105,12 +105,9 @@ fn info(goal: &GoalState) -> GoalInfo {
     }
     GoalInfo {
         name: goal.record.name.clone(),
-        settings: goal.settings,
+        settings: goal.settings.clone(),
         paths: goal
-            .record
-            .paths
-            .iter()
-            .filter(|path| path.enabled)
+            .paths()
             .map(|path| GoalPath {
                 path_id: path.id,
                 label: path.spec.label(),
@@ -127,8 +124,9 @@ fn info(goal: &GoalState) -> GoalInfo {
     }
 }
 
-fn scope(key: TableKey, table: &PolicyTable) -> LearnedScope {
-    let shares = table.propensities(|_| true);
+fn scope(key: TableKey, table: &Table) -> LearnedScope {
+    let table = &table.policy;
+    let shares = table.shares();
     let paths = table
         .entries()
         .iter()

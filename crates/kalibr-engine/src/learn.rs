@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use kalibr_core::counters::{Counters, Epoch};
 use kalibr_core::ids::{Bucket, PathId, Pipeline};
 use kalibr_core::learner::Learner;
@@ -147,6 +147,11 @@ impl Learned {
     /// The goal of this name, if it routes.
     pub(crate) fn goal(&self, name: &str) -> Option<Arc<GoalState>> {
         self.goals.load().named(name).filter(|goal| goal.record.active).cloned()
+    }
+
+    /// All goals as they are now, deleted ones too.
+    pub(crate) fn goals_now(&self) -> Guard<Arc<GoalMap>> {
+        self.goals.load()
     }
 
     /// All goals that route, by name.
@@ -399,15 +404,20 @@ fn rebuild(goals: &GoalMap, kept: &mut Kept, scopes: &BTreeSet<Scope>, clock: &C
             let subjects = goal.subjects(|path| kept.specs.model(path));
             let own = kept.learner.own(counters, &subjects, &goal.settings.learner());
             kept.learner.teach(&family(scope), &scope.bucket, &subjects, &own);
-            heard.push((goal, scope, own));
+            heard.push((goal, scope, counters, own));
         }
     }
     let mut last = None;
-    for (goal, scope, own) in heard {
+    for (goal, scope, counters, own) in heard {
         let subjects = goal.subjects(|path| kept.specs.model(path));
         let config = goal.settings.learner();
         let believed = kept.learner.given(&family(scope), Some(&scope.bucket), &subjects, own, &config);
-        goal.put(TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() }, believed, seq);
+        goal.put(
+            TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() },
+            believed,
+            counters,
+            seq,
+        );
         if last != Some(scope.goal) && goal.was_asked_for_unknown() {
             put_unknown(goal, kept, seq);
         }

@@ -58,6 +58,8 @@ mod goals;
 mod home;
 mod learn;
 mod report;
+mod table;
+mod traces;
 
 pub use bucket::bucket_of;
 pub use clock::Clock;
@@ -72,6 +74,7 @@ pub use goal::{Buckets, GoalSettings};
 pub use goals::{GoalInfo, GoalPath, LearnedPath, LearnedScope, RollbackInfo};
 pub use home::Home;
 pub use report::{ReportedRun, Run, RunReport, SignalMeta, fresh_signal_id};
+pub use table::Fallbacks;
 
 pub use kalibr_core as core;
 pub use kalibr_signals as signals;

@@ -161,7 +161,8 @@ impl From<DecideError> for ApiError {
         let message = error.to_string();
         match error {
             DecideError::UnknownGoal(_) => no_goal(message),
-            DecideError::NoEligiblePath(_) | DecideError::UnknownModel(_) => {
+            DecideError::Asked(_) => Self::bad("invalid_field", message),
+            DecideError::NoEligiblePath(..) | DecideError::UnknownModel(_) => {
                 Self::new(StatusCode::CONFLICT, "no_eligible_path", message)
             }
         }

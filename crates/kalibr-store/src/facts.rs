@@ -1,5 +1,7 @@
 //! What can be written to a ledger.
 
+use std::sync::Arc;
+
 use kalibr_core::counters::Epoch;
 use kalibr_core::evidence::Signal;
 use kalibr_core::ids::{Bucket, KeyedHash, PathId, Pipeline, SignalId, Timestamp, TraceId};
@@ -72,8 +74,8 @@ pub struct DecisionFact {
     pub propensity: f64,
     /// The version of the policy table that it was drawn from.
     pub table_version: u64,
-    /// All paths of the goal at that moment.
-    pub considered: Vec<Considered>,
+    /// All paths of the goal at that moment; shared by all decisions that were made alike.
+    pub considered: Arc<[Considered]>,
     /// Of an observed run: the model that was called.
     pub model: Option<String>,
     /// The session it belongs to.

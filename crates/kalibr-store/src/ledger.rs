@@ -66,8 +66,8 @@ pub struct GoalRecord {
     pub id: GoalId,
     /// Its name.
     pub name: Goal,
-    /// Its settings, as JSON that the engine reads. The ledger itself reads one of them, `user_cap`: what counts is its
-    /// business.
+    /// Its settings, as JSON that the engine reads. The ledger itself reads two of them: `user_cap`, for what counts is its
+    /// business, and `baseline`, for a comparison with one does not go on with another.
     pub settings: String,
     /// Whether it routes. A deleted goal keeps its history.
     pub active: bool,
@@ -242,8 +242,8 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     fn commit(&self, batch: &[Fact]) -> Result<Committed, StoreError>;
 
     /// Creates a goal or changes it; without `settings` it keeps those that it has. Writes nothing when nothing changes.
-    /// Another `user_cap` applies to all that was ever decided for the goal, and the counters follow at once. Returns the
-    /// goal, and the last change by then.
+    /// Another `user_cap` applies to all that was ever decided for the goal, and the counters follow at once; with another
+    /// `baseline` the comparison begins anew, and a rollback ends. Returns the goal, and the last change by then.
     ///
     /// # Errors
     /// As [`Ledger::commit`].

@@ -37,8 +37,8 @@ impl Caps {
 /// The cap that these settings set. What cannot be read is the default: a decision must count or not in any case.
 pub(super) fn in_settings(settings: &str) -> UserCap {
     #[derive(Deserialize, Default)]
+    #[serde(default)]
     struct Settings {
-        #[serde(default)]
         user_cap: UserCap,
     }
     serde_json::from_str(settings).unwrap_or_else(|_| Settings::default()).user_cap

@@ -6,6 +6,7 @@ use kalibr_core::ids::{Goal, PathId, Timestamp};
 use kalibr_core::path::PathSpec;
 use kalibr_core::safety::UserCap;
 use rusqlite::{OptionalExtension, Transaction, params};
+use serde::Deserialize;
 
 use super::batch::Batch;
 use super::{Problem, cap, codec, read};
@@ -22,8 +23,13 @@ pub(super) fn put(
     now: Timestamp,
 ) -> Result<(GoalRecord, i64), Problem> {
     let mut counts = Batch::new(transaction);
-    if let Some(settings) = settings {
-        touch_capped(&mut counts, tenant, name, cap::in_settings(settings))?;
+    if let Some(settings) = settings
+        && let Some((id, old)) = settings_of(transaction, tenant, name)?
+    {
+        touch_capped(&mut counts, id, [cap::in_settings(&old), cap::in_settings(settings)])?;
+        if baseline(&old) != baseline(settings) {
+            watch_anew(transaction, id, Epoch(0), now)?;
+        }
     }
     let mut changed = transaction
         .prepare_cached(
@@ -72,22 +78,35 @@ pub(super) fn put(
     Ok((goal, read::last_change(transaction)?))
 }
 
-/// Touches the decisions that a new cap makes count, or no longer.
-fn touch_capped(counts: &mut Batch<'_>, tenant: &str, name: &Goal, new: UserCap) -> Result<(), Problem> {
-    let known: Option<(i64, String)> = counts
-        .transaction
+fn settings_of(
+    transaction: &Transaction<'_>,
+    tenant: &str,
+    name: &Goal,
+) -> Result<Option<(i64, String)>, Problem> {
+    Ok(transaction
         .prepare_cached("SELECT id, settings FROM goals WHERE tenant = ?1 AND name = ?2")?
         .query_row(params![tenant, name.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((id, settings)) = known else { return Ok(()) };
-    let old = cap::in_settings(&settings);
-    if old != new {
-        cap::changed(counts.transaction, id, [old, new])?
-            .into_iter()
-            .try_for_each(|trace| counts.touch(trace))?;
+        .optional()?)
+}
+
+/// Touches the decisions that count by one of these caps, the old and the new, and not by the other.
+fn touch_capped(counts: &mut Batch<'_>, goal: i64, caps: [UserCap; 2]) -> Result<(), Problem> {
+    if caps[0] != caps[1] {
+        let changed = cap::changed(counts.transaction, goal, caps)?;
+        changed.into_iter().try_for_each(|trace| counts.touch(trace))?;
         counts.forget_caps();
     }
     Ok(())
+}
+
+/// The path that these settings measure the router against.
+fn baseline(settings: &str) -> Option<String> {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Settings {
+        baseline: Option<String>,
+    }
+    serde_json::from_str(settings).unwrap_or_else(|_| Settings::default()).baseline
 }
 
 /// Epochs that may lie between the newest that anything is counted in and the newest that was decided in: a queue before
@@ -148,7 +167,8 @@ pub(super) fn change(
              WHERE id = ?1 AND rolled_back_at IS NULL AND watched_from = ?4",
             params![id, now.0, lower, watched_from.0],
         )?,
-        GoalChange::Resume(newest) => resume(transaction, id, *newest, now)?,
+        GoalChange::Resume(_) if !is_rolled_back(transaction, id)? => 0,
+        GoalChange::Resume(newest) => watch_anew(transaction, id, *newest, now)?,
     };
     if changed == 0 {
         return Ok(GoalChanged::Already);
@@ -157,12 +177,22 @@ pub(super) fn change(
     read::last_change(transaction).map(GoalChanged::Done)
 }
 
-/// Ends a rollback, if there is one. Returns how many it ended.
-fn resume(transaction: &Transaction<'_>, goal: i64, newest: Epoch, now: Timestamp) -> Result<usize, Problem> {
+fn is_rolled_back(transaction: &Transaction<'_>, goal: i64) -> Result<bool, Problem> {
+    let sql = "SELECT rolled_back_at IS NOT NULL FROM goals WHERE id = ?1";
+    Ok(transaction.prepare_cached(sql)?.query_row([goal], |row| row.get(0))?)
+}
+
+/// Begins the comparison with the baseline anew, and ends what it led to.
+fn watch_anew(
+    transaction: &Transaction<'_>,
+    goal: i64,
+    newest: Epoch,
+    now: Timestamp,
+) -> Result<usize, Problem> {
     let epoch = new_epoch(transaction, goal, newest)?;
     Ok(transaction.execute(
         "UPDATE goals SET rolled_back_at = NULL, rolled_back_for = NULL, watched_from = coalesce(?2, watched_from),
-         updated_at = ?3 WHERE id = ?1 AND rolled_back_at IS NOT NULL",
+         updated_at = ?3 WHERE id = ?1",
         params![goal, epoch, now.0],
     )?)
 }
@@ -181,7 +211,9 @@ pub(super) fn remove(
         .optional()?;
     let Some(id) = id else { return Ok(None) };
     transaction.execute("UPDATE goals SET frozen_at = NULL, frozen_known = NULL WHERE id = ?1", [id])?;
-    resume(transaction, id, Epoch(0), now)?;
+    if is_rolled_back(transaction, id)? {
+        watch_anew(transaction, id, Epoch(0), now)?;
+    }
     // Else a router that adds one path later would bring all of these back.
     take_off(transaction, id, &[])?;
     announce(transaction, id)?;
