@@ -171,6 +171,30 @@ fn settings_paths_and_buckets_of_a_frozen_goal_may_change_and_what_was_known_of_
 }
 
 #[test]
+fn a_goal_whose_frozen_table_was_damaged_still_routes_does_not_learn_and_can_be_thawed() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    put(&engine, "g", &GoalSettings::default(), &["a", "b"]);
+    told(&engine, "g", "a", "user_accepted", 5);
+    let known = learned(&engine, "g");
+    engine.freeze_goal(&goal()).unwrap();
+    let late = told(&engine, "g", "a", "user_rejected", 1)[0];
+    engine.close(PATIENCE);
+    let ledger = rusqlite::Connection::open(Home::at(folder.path()).ledger()).unwrap();
+    ledger.execute("UPDATE goals SET frozen_known = 'no JSON'", []).unwrap();
+    let engine = open(folder.path());
+    assert_eq!(learned(&engine, "g"), known);
+    told(&engine, "g", "a", "user_rejected", 9);
+    say(&engine, late, "user_accepted");
+    assert!(engine.flush(PATIENCE));
+    assert_eq!(learned(&engine, "g"), known);
+    engine.thaw_goal(&goal()).unwrap();
+    assert_eq!(told(&engine, "g", "b", "user_accepted", 1).len(), 1);
+    assert_eq!(learned(&engine, "g")[0].paths[1].graded, 1);
+    engine.close(PATIENCE);
+}
+
+#[test]
 fn a_goal_that_is_reset_learns_from_scratch_in_every_process_and_what_was_known_can_be_had_back() {
     let folder = tempfile::tempdir().unwrap();
     let (engine, other) = (open(folder.path()), open(folder.path()));
