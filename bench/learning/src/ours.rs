@@ -13,6 +13,7 @@ use kalibr_core::learner::Learner;
 use kalibr_core::outcome::Reply;
 use kalibr_core::policy::{PolicyTable, uniform};
 use kalibr_core::posterior::{LearnerConfig, Subject};
+use kalibr_core::rules::{ChoiceRules, Known, Standing};
 use kalibr_core::trace::{Attempt, Share, Trace, moves};
 
 use crate::policy::{Chosen, Policy, Request};
@@ -23,6 +24,8 @@ use crate::simulator::{Heard, Said};
 pub(crate) struct Settings {
     /// The learner's own.
     pub(crate) learner: LearnerConfig,
+    /// Least probability of a path.
+    pub(crate) floor: f64,
     /// Decisions of a goal between two refreshes of its table. The engine refreshes on change, at most every 50 ms.
     pub(crate) refresh: u32,
     /// Whether reliabilities are learned; otherwise what is believed of a source beforehand stands.
@@ -31,7 +34,8 @@ pub(crate) struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { learner: LearnerConfig::default(), refresh: 10, reliability: true }
+        let floor = ChoiceRules::default().floor;
+        Self { learner: LearnerConfig::default(), floor, refresh: 10, reliability: true }
     }
 }
 
@@ -84,7 +88,7 @@ impl Settings {
             "growth-after-change" => learner.fading.growth_after_change = number()?,
             "restart" => learner.fading.restart = or_off()?,
             "remains" => learner.fading.remains = number()?,
-            "floor" => learner.floor = number()?,
+            "floor" => self.floor = number()?,
             "availability-half-life" => learner.availability_half_life = or_off()?,
             "refresh" => self.refresh = (number()? as u32).max(1),
             "sharing" => learner.sharing = switch()?,
@@ -150,7 +154,10 @@ impl Ours {
         let subjects: Vec<Subject> = self.paths.iter().map(|path| Subject::unknown(*path)).collect();
         let config = &self.settings.learner;
         let posteriors = self.learner.posteriors(&goal, &bucket, &scope.counters, &subjects, config);
-        scope.table = Some(PolicyTable::of(self.paths.iter().copied().zip(posteriors), config, 0));
+        let paths: Vec<_> = self.paths.iter().copied().zip(posteriors).collect();
+        let known = paths.iter().map(|(_, posterior)| Known::of(posterior.success));
+        let rules = ChoiceRules { floor: self.settings.floor, ..ChoiceRules::default() };
+        scope.table = Some(PolicyTable::new(0, &paths, known, &rules, &Standing::default()));
     }
 
     /// Moves the decision from where it counted to where it counts now.
@@ -177,15 +184,14 @@ impl Policy for Ours {
         }
         let draw = uniform(self.seed, u64::from(request.decision));
         let table = self.scopes.get(&(goal, bucket)).and_then(|scope| scope.table.as_ref());
-        let choice = table.and_then(|table| table.choose(|_| true, draw));
+        let choice = table.and_then(|table| Some(table.rules().usual().ok()?.draw(draw)));
         // All paths are eligible, so there is a choice.
-        let path =
-            choice.and_then(|choice| self.paths.iter().position(|path| *path == choice.path)).unwrap_or(0);
+        let path = choice.map_or(0, |choice| choice.index);
         let decisions = &mut self.decisions[goal as usize];
         let epoch = Epoch(*decisions / Epoch::DECISIONS);
         *decisions += 1;
         let attempt = Attempt { index: 0, path: self.paths[path], reply: Reply::Answered };
-        let trace = Trace { attempts: vec![attempt], signals: Vec::new() };
+        let trace = Trace { attempts: vec![attempt], signals: Vec::new(), side: None };
         self.open.insert(request.decision, Open { epoch, bucket, trace, shares: Vec::new() });
         self.count(request.decision, goal);
         Chosen { path, propensity: choice.map(|choice| choice.propensity) }

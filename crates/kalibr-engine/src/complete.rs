@@ -4,6 +4,7 @@
 //! an attempt of which nothing is known: that speaks neither for nor against the path.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ pub struct Completion {
     /// The path that answered.
     pub path_id: PathId,
     /// What was called.
-    pub path: PathSpec,
+    pub path: Arc<PathSpec>,
     /// The provider's answer, untouched.
     pub answer: Answer,
 }
@@ -62,7 +63,7 @@ pub struct CompletionStream {
     /// The path that answers.
     pub path_id: PathId,
     /// What was called.
-    pub path: PathSpec,
+    pub path: Arc<PathSpec>,
     /// The provider's status, 200 to 299.
     pub status: u16,
     /// The content type as the provider named it.
@@ -176,9 +177,9 @@ impl Engine {
 
     fn walk(&self, request: &CompleteRequest) -> Result<Walk, CompleteError> {
         let decision = self.decide_classed(&request.decide, || crate::bucket::bucket_of(&request.body))?;
-        let chosen = (decision.path_id, decision.path.clone());
-        let mut paths: Vec<_> = std::iter::once(chosen).chain(decision.fallbacks.iter().cloned()).collect();
-        paths.truncate(MAX_ATTEMPTS);
+        let chosen = (decision.path_id, Arc::clone(&decision.path));
+        let fallbacks = decision.fallbacks.iter().cloned();
+        let paths: Vec<_> = std::iter::once(chosen).chain(fallbacks).take(MAX_ATTEMPTS).collect();
         let deadline = request.timeout.map(|timeout| (timeout, tokio::time::Instant::now() + timeout));
         Ok(Walk { decision, paths: paths.into_iter(), attempts: 0, deadline })
     }
@@ -187,7 +188,7 @@ impl Engine {
 /// The way from the chosen path over its fallbacks.
 struct Walk {
     decision: Decision,
-    paths: std::vec::IntoIter<(PathId, PathSpec)>,
+    paths: std::vec::IntoIter<(PathId, Arc<PathSpec>)>,
     attempts: u16,
     deadline: Option<(Duration, tokio::time::Instant)>,
 }
@@ -197,17 +198,15 @@ struct Step {
     attempt: Attempting,
     index: u16,
     path_id: PathId,
-    path: PathSpec,
+    path: Arc<PathSpec>,
     /// Whom to call with what; a path whose model nobody serves fails like a provider that is down.
     call: Result<(Target, ChatRequest), Failure>,
 }
 
 impl Walk {
     fn step(&mut self, engine: &Engine, body: &ChatRequest) -> Result<Step, CompleteError> {
-        let (path_id, path) = self
-            .paths
-            .next()
-            .ok_or_else(|| crate::DecideError::NoEligiblePath(self.decision.goal.clone()))?;
+        let none = || crate::DecideError::NoEligiblePath(self.decision.goal.clone(), String::new());
+        let (path_id, path) = self.paths.next().ok_or_else(none)?;
         let index = self.attempts;
         self.attempts += 1;
         let call = match engine.upstream().resolve(&path.model) {

@@ -15,6 +15,7 @@ use std::path::Path;
 
 use kalibr_core::ids::Goal;
 use kalibr_core::path::PathSpec;
+use kalibr_core::safety::UserCap;
 use kalibr_upstream::{ProviderConfig, Providers, ProvidersConfig, Upstream};
 use serde::Deserialize;
 
@@ -47,6 +48,10 @@ pub struct GoalConfig {
     pub floor: Option<f64>,
     /// See [`GoalSettings::buckets`].
     pub buckets: Option<Buckets>,
+    /// See [`GoalSettings::user_cap`].
+    pub user_cap: Option<UserCap>,
+    /// See [`GoalSettings::rollback_error`].
+    pub rollback_error: Option<f64>,
 }
 
 impl GoalConfig {
@@ -57,6 +62,9 @@ impl GoalConfig {
             half_life: self.half_life.unwrap_or(default.half_life),
             floor: self.floor.unwrap_or(default.floor),
             buckets: self.buckets.unwrap_or(default.buckets),
+            user_cap: self.user_cap.unwrap_or(default.user_cap),
+            rollback_error: self.rollback_error.unwrap_or(default.rollback_error),
+            ..default
         }
     }
 }
@@ -88,7 +96,7 @@ impl Config {
                     "goal {name:?} needs at least one path, for example paths = [\"gpt-4o-mini\"]"
                 )));
             }
-            if let Some(error) = goal.settings().problem() {
+            if let Some(error) = goal.settings().problem(&goal.paths) {
                 return Err(problem(format!("goal {name:?}: {error}")));
             }
         }

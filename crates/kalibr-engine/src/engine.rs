@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use kalibr_core::ids::{Goal, HashKey, KeyedHash, SessionId};
+use kalibr_core::ids::{Goal, HashKey, KeyedHash, SessionId, TraceId};
 use kalibr_core::path::{MAX_PATHS, PathSpec};
 use kalibr_store::{Ack, Fact, Ledger, PathUpdate, SqliteLedger, StoreError, Writer, WriterConfig};
 use kalibr_upstream::Upstream;
@@ -16,9 +16,10 @@ use crate::error::{EngineError, GoalError, SignalError};
 use crate::goal::GoalSettings;
 use crate::home::Home;
 use crate::learn::Learned;
+use crate::traces::{Traces, from_system};
 
 /// How long a changed goal may take to be in the policy table.
-const GOAL_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const GOAL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What an engine is made of.
 #[derive(Debug)]
@@ -71,6 +72,7 @@ struct Inner {
     hash_key: HashKey,
     seed: u64,
     draws: AtomicU64,
+    traces: Traces,
 }
 
 impl Drop for Inner {
@@ -81,7 +83,7 @@ impl Drop for Inner {
 }
 
 /// Writes to the ledger, again and again for some seconds while other processes hold it.
-fn patiently<T>(write: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+pub(crate) fn patiently<T>(write: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
     let deadline = Instant::now() + GOAL_PATIENCE;
     loop {
         match write() {
@@ -153,8 +155,9 @@ impl Engine {
             upstream: config.upstream,
             clock: config.clock,
             hash_key,
-            seed: config.seed.unwrap_or_else(rand::random),
+            seed: config.seed.unwrap_or_else(from_system),
             draws: AtomicU64::new(0),
+            traces: Traces::new(),
         })))
     }
 
@@ -169,7 +172,7 @@ impl Engine {
         paths: &[PathSpec],
         update: PathUpdate,
     ) -> Result<(), GoalError> {
-        if let Some(problem) = settings.problem() {
+        if let Some(problem) = settings.problem(paths) {
             return Err(GoalError::Settings(problem));
         }
         self.write_goal(name, Some(settings), paths, update)
@@ -224,7 +227,7 @@ impl Engine {
         self.goal_visible(seq).map(|()| true)
     }
 
-    fn goal_visible(&self, seq: i64) -> Result<(), GoalError> {
+    pub(crate) fn goal_visible(&self, seq: i64) -> Result<(), GoalError> {
         self.0.learned.wake_at_once();
         let visible = self.0.learned.wait_for(seq, Instant::now() + GOAL_PATIENCE);
         if visible { Ok(()) } else { Err(GoalError::Slow) }
@@ -319,6 +322,11 @@ impl Engine {
 
     pub(crate) fn seed(&self) -> u64 {
         self.0.seed
+    }
+
+    /// A fresh trace id.
+    pub(crate) fn new_trace(&self) -> TraceId {
+        self.0.traces.next()
     }
 
     pub(crate) fn next_draw(&self) -> u64 {

@@ -10,17 +10,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use kalibr_core::counters::{Counters, Epoch};
 use kalibr_core::ids::{Bucket, PathId, Pipeline};
 use kalibr_core::learner::Learner;
 use kalibr_core::path::PathSpec;
 use kalibr_core::posterior::Posterior;
-use kalibr_store::{Change, Changes, GoalId, GoalRecord, Ledger, Piece, Scope, StoreError};
+use kalibr_store::{Change, Changes, CounterRow, GoalId, GoalRecord, Ledger, Piece, Scope, StoreError};
 
 use crate::clock::Clock;
 use crate::goal::{EpochClock, GoalState, TableKey};
 use crate::goal_map::GoalMap;
+use crate::learn::watch::Watch;
+
+mod watch;
 
 /// How often changes of other processes are looked for.
 const LOOK: Duration = Duration::from_millis(100);
@@ -43,6 +46,37 @@ struct Kept {
     counters: HashMap<Scope, Counters>,
     specs: Specs,
     learner: Learner<Family, Bucket>,
+    watch: Watch,
+}
+
+impl Kept {
+    /// Counts. What was decided before the goal was last reset is not learned from.
+    fn add(&mut self, goal: Option<&Arc<GoalState>>, row: &CounterRow) {
+        let CounterRow { scope, cell, count } = row;
+        let (learns_from, opened) =
+            goal.map_or((Epoch(0), Epoch(0)), |goal| (goal.record.learns_from(), goal.record.opened()));
+        if cell.epoch >= learns_from {
+            self.learner.count(self.specs.model(cell.path), cell.pattern, *count);
+            self.counters.entry(scope.clone()).or_default().add(*cell, *count);
+            self.watch.add(scope.goal, opened, *cell, *count);
+        }
+    }
+
+    /// Follows what was done to a goal, whose scopes these are.
+    fn follow(&mut self, old: &GoalRecord, new: &GoalRecord, scopes: &[Scope]) {
+        let from = new.learns_from();
+        for scope in scopes.iter().filter(|_| from > old.learns_from()) {
+            let Some(counters) = self.counters.get_mut(scope) else { continue };
+            for (cell, count) in counters.iter().filter(|(cell, _)| cell.epoch < from) {
+                self.learner.count(self.specs.model(cell.path), cell.pattern, -count);
+            }
+            *counters = counters.iter().filter(|(cell, _)| cell.epoch >= from).collect();
+        }
+        if new.opened() != old.opened() {
+            let counters = scopes.iter().filter_map(|scope| self.counters.get(scope));
+            self.watch.restart(new.id, new.opened(), counters);
+        }
+    }
 }
 
 /// What shares what it learns among its buckets, before other goals: a goal, or one pipeline of it.
@@ -113,6 +147,11 @@ impl Learned {
     /// The goal of this name, if it routes.
     pub(crate) fn goal(&self, name: &str) -> Option<Arc<GoalState>> {
         self.goals.load().named(name).filter(|goal| goal.record.active).cloned()
+    }
+
+    /// All goals as they are now, deleted ones too.
+    pub(crate) fn goals_now(&self) -> Guard<Arc<GoalMap>> {
+        self.goals.load()
     }
 
     /// All goals that route, by name.
@@ -223,10 +262,17 @@ impl Learned {
                     self.reload(ledger, clock)?;
                     any = true;
                 }
-                Changes::Rows(seq, _) if seq == since => return Ok(any),
+                Changes::Rows(seq, _) if seq == since => {
+                    // Rolling a goal back is a change like any other.
+                    if !lock(&self.kept).watch.roll_back(&self.goals.load(), ledger, clock.now())? {
+                        return Ok(any);
+                    }
+                }
                 Changes::Rows(seq, changes) => {
-                    self.apply(ledger, clock, changes, seq)?;
-                    self.applied(seq);
+                    match self.apply(ledger, clock, changes, seq)? {
+                        Applied::All => self.applied(seq),
+                        Applied::Outdated => self.reload(ledger, clock)?,
+                    }
                     any = true;
                 }
             }
@@ -244,7 +290,7 @@ impl Learned {
         clock: &Clock,
         changes: Vec<Change>,
         seq: i64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Applied, StoreError> {
         let mut dirty: BTreeSet<Scope> = BTreeSet::new();
         let mut changed_goals: BTreeSet<GoalId> = BTreeSet::new();
         // Read first: when the ledger fails here, nothing was moved and the same changes are taken in again.
@@ -258,9 +304,14 @@ impl Learned {
             .map(|id| ledger.goal(*id))
             .filter_map(Result::transpose)
             .collect::<Result<_, _>>()?;
+        let mut goals = GoalMap::clone(&self.goals.load());
+        let known = |record: &GoalRecord| goals.numbered(record.id).map(|goal| goal.record.learns_from());
+        if records.iter().any(|record| known(record).is_some_and(|from| from > record.learns_from())) {
+            // A reset was undone: what was dropped is needed again.
+            return Ok(Applied::Outdated);
+        }
         let mut kept = lock(&self.kept);
         let kept = &mut *kept;
-        let mut goals = GoalMap::clone(&self.goals.load());
         let changed = !records.is_empty();
         for mut record in records.drain(..) {
             kept.specs.share(&mut record);
@@ -270,15 +321,18 @@ impl Learned {
                 |goal| Arc::clone(&goal.epochs),
             );
             // Every scope of a known goal has a table, so these are all that the change concerns.
-            for TableKey { pipeline, bucket } in old.iter().flat_map(|goal| goal.keys()) {
-                dirty.insert(Scope { goal: id, pipeline, bucket });
+            let scope = |TableKey { pipeline, bucket }| Scope { goal: id, pipeline, bucket };
+            let scopes: Vec<Scope> = old.iter().flat_map(|goal| goal.keys()).map(scope).collect();
+            if let Some(old) = &old {
+                kept.follow(&old.record, &record, &scopes);
             }
+            epochs.saw(record.opened(), clock.now());
+            dirty.extend(scopes);
             goals.put(GoalState::new(record, epochs, seq));
         }
         for change in changes {
             if let Change::Count(row) = change {
-                kept.learner.count(kept.specs.model(row.cell.path), row.cell.pattern, row.count);
-                kept.counters.entry(row.scope.clone()).or_default().add(row.cell, row.count);
+                kept.add(goals.numbered(row.scope.goal), &row);
                 dirty.insert(row.scope);
             }
         }
@@ -292,17 +346,25 @@ impl Learned {
         if changed {
             self.goals.store(Arc::new(goals));
         }
-        Ok(())
+        Ok(Applied::All)
     }
 
     fn reload(&self, ledger: &dyn Ledger, clock: &Clock) -> Result<(), StoreError> {
-        let (mut kept, mut records) = (Kept::default(), Vec::new());
+        let (mut kept, mut records): (_, Vec<GoalRecord>) = (Kept::default(), Vec::new());
+        // Goals come first.
+        let mut opened: HashMap<GoalId, (Epoch, Epoch)> = HashMap::new();
         let seq = ledger.snapshot(&mut |piece| match piece {
             Piece::Goal(mut record) => {
                 kept.specs.share(&mut record);
+                if record.opened() > Epoch(0) {
+                    opened.insert(record.id, (record.learns_from(), record.opened()));
+                }
                 records.push(record);
             }
-            Piece::Counters(scope, cells) => {
+            Piece::Counters(scope, mut cells) => {
+                let (learns_from, from) = opened.get(&scope.goal).copied().unwrap_or_default();
+                cells.retain(|(cell, _)| cell.epoch >= learns_from);
+                cells.iter().for_each(|(cell, count)| kept.watch.add(scope.goal, from, *cell, *count));
                 kept.counters.insert(scope, cells.into_iter().collect());
             }
         })?;
@@ -320,7 +382,7 @@ impl Learned {
         let mut goals = GoalMap::default();
         for record in records {
             let epoch = newest.get(&record.id).map_or(Epoch(0), |epoch| Epoch(epoch.0.saturating_add(1)));
-            let epochs = Arc::new(EpochClock::starting_at(epoch, clock.now()));
+            let epochs = Arc::new(EpochClock::starting_at(epoch.max(record.opened()), clock.now()));
             goals.put(GoalState::new(record, epochs, seq));
         }
         let all: BTreeSet<Scope> = kept.counters.keys().cloned().collect();
@@ -330,6 +392,14 @@ impl Learned {
         self.applied(seq);
         Ok(())
     }
+}
+
+/// What became of changes that were to be taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Applied {
+    All,
+    /// They say of the past what is not in memory; nothing was taken in.
+    Outdated,
 }
 
 /// Builds the tables of these scopes: first all say what they heard, then each learns what the others know.
@@ -342,15 +412,20 @@ fn rebuild(goals: &GoalMap, kept: &mut Kept, scopes: &BTreeSet<Scope>, clock: &C
             let subjects = goal.subjects(|path| kept.specs.model(path));
             let own = kept.learner.own(counters, &subjects, &goal.settings.learner());
             kept.learner.teach(&family(scope), &scope.bucket, &subjects, &own);
-            heard.push((goal, scope, own));
+            heard.push((goal, scope, counters, own));
         }
     }
     let mut last = None;
-    for (goal, scope, own) in heard {
+    for (goal, scope, counters, own) in heard {
         let subjects = goal.subjects(|path| kept.specs.model(path));
         let config = goal.settings.learner();
         let believed = kept.learner.given(&family(scope), Some(&scope.bucket), &subjects, own, &config);
-        goal.put(TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() }, believed, seq);
+        goal.put(
+            TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() },
+            believed,
+            counters,
+            seq,
+        );
         if last != Some(scope.goal) && goal.was_asked_for_unknown() {
             put_unknown(goal, kept, seq);
         }

@@ -3,6 +3,7 @@
 //! Text is classified here, in the process that received it, before anything is queued: what leaves this module are
 //! numbers, names from closed lists and keyed hashes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,7 +16,6 @@ use kalibr_store::{
     About, Ack, AnchorFact, DecisionFact, DecisionKind, Fact, PathUpdate, Receipt, SignalFact,
 };
 
-use crate::decide::new_trace;
 use crate::engine::Engine;
 use crate::error::{GoalError, SignalError};
 use crate::goal::GoalState;
@@ -155,7 +155,7 @@ impl Engine {
         let at = self.event_time(report.at);
         // A run that is reported again under its caller's id is the same run.
         let named = report.alias.map(|alias| TraceId::from_bytes(*alias.as_bytes()));
-        let trace = report.trace.or(named).unwrap_or_else(new_trace);
+        let trace = report.trace.or(named).unwrap_or_else(|| self.new_trace());
         let (mut facts, mut known_path) = (Vec::new(), true);
         match (&report.goal, &report.model) {
             (Some(goal), Some(model)) => {
@@ -194,15 +194,16 @@ impl Engine {
             goal: state.record.id,
             pipeline: None,
             bucket: kalibr_core::ids::Bucket::default(),
-            epoch: state.epochs.tick(self.clock().now()),
+            epoch: state.epoch(self.clock().now()),
             kind: DecisionKind::Observed,
             path: path.unwrap_or(plain.id()),
             propensity: 0.0,
             table_version: 0,
-            considered: Vec::new(),
+            considered: Arc::default(),
             model: Some(plain.model),
             session,
             user: None,
+            marks: state.marks(None),
             at,
         };
         Ok((Fact::Decision(Box::new(decision)), path.is_some()))

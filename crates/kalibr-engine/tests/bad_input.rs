@@ -132,7 +132,7 @@ fn one_path_is_always_chosen_and_compared_with_nothing() {
     for _ in 0..30 {
         let decision = engine.decide(&DecideRequest::of(goal())).unwrap();
         assert_eq!((decision.propensity, decision.reason), (1.0, Reason::OnlyPath));
-        assert!(decision.fallbacks.is_empty());
+        assert!(decision.fallbacks.iter().next().is_none());
         say(&engine, Run::Trace(decision.trace), "user_rejected");
     }
     assert!(engine.flush(PATIENCE));

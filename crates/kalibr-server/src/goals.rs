@@ -5,8 +5,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use kalibr_engine::core::ids::Goal;
 use kalibr_engine::core::path::PathSpec;
-use kalibr_engine::{GoalConfig, GoalInfo, PathUpdate};
-use serde_json::json;
+use kalibr_engine::core::safety::UserCap;
+use kalibr_engine::{Engine, GoalConfig, GoalError, GoalInfo, PathUpdate};
+use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::error::{ApiError, no_goal};
@@ -41,8 +42,49 @@ pub(crate) async fn remove(State(app): State<App>, Id(name): Id<Goal>) -> Result
     if removed { Ok(Json(json!({ "deleted": true })).into_response()) } else { Err(unknown(&name)) }
 }
 
+/// Something that is done to a goal as a whole.
+async fn change(
+    app: App,
+    name: Goal,
+    change: fn(&Engine, &Goal) -> Result<(), GoalError>,
+) -> Result<Json<GoalInfo>, ApiError> {
+    let (engine, changed) = (app.engine.clone(), name.clone());
+    let work = move || change(&engine, &changed);
+    tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::internal(&error))??;
+    app.engine.goal(&name).map(Json).ok_or_else(|| unknown(&name))
+}
+
+pub(crate) async fn freeze(State(app): State<App>, Id(name): Id<Goal>) -> Result<Json<GoalInfo>, ApiError> {
+    change(app, name, Engine::freeze_goal).await
+}
+
+pub(crate) async fn thaw(State(app): State<App>, Id(name): Id<Goal>) -> Result<Json<GoalInfo>, ApiError> {
+    change(app, name, Engine::thaw_goal).await
+}
+
+pub(crate) async fn reset(State(app): State<App>, Id(name): Id<Goal>) -> Result<Json<GoalInfo>, ApiError> {
+    change(app, name, Engine::reset_goal).await
+}
+
+pub(crate) async fn undo_reset(
+    State(app): State<App>,
+    Id(name): Id<Goal>,
+) -> Result<Json<GoalInfo>, ApiError> {
+    change(app, name, Engine::undo_reset).await
+}
+
+pub(crate) async fn resume(State(app): State<App>, Id(name): Id<Goal>) -> Result<Json<GoalInfo>, ApiError> {
+    change(app, name, Engine::resume_goal).await
+}
+
 fn unknown(name: &Goal) -> ApiError {
     no_goal(format!("there is no goal named {name}: create it with PUT /v1/goals/{name}"))
+}
+
+fn user_cap(value: Value) -> Result<UserCap, ApiError> {
+    let message =
+        "user_cap is a number of decisions a day (0: no cap), or an object of decisions and window_seconds";
+    serde_json::from_value(value).map_err(|_| ApiError::field("user_cap", message))
 }
 
 fn read(mut body: Fields) -> Result<GoalConfig, ApiError> {
@@ -60,6 +102,8 @@ fn read(mut body: Fields) -> Result<GoalConfig, ApiError> {
             .text("buckets")?
             .map(|name| name.parse().map_err(|problem: &str| ApiError::field("buckets", problem)))
             .transpose()?,
+        user_cap: body.take("user_cap").map(user_cap).transpose()?,
+        rollback_error: body.number("rollback_error")?,
     };
     body.none_left_but(&[])?;
     Ok(goal)

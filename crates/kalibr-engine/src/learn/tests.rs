@@ -41,10 +41,11 @@ fn counters_in_memory_are_those_of_the_ledger_also_after_falling_behind() {
             path,
             propensity: 0.5,
             table_version: 0,
-            considered: Vec::new(),
+            considered: Arc::default(),
             model: None,
             session: None,
             user: None,
+            marks: kalibr_store::Marks::default(),
             at: Timestamp(i64::from(step)),
         };
         let attempt = AttemptFact {
@@ -120,5 +121,5 @@ fn a_changed_goal_has_tables_of_its_new_paths_in_every_pipeline() {
     let tables = learned.goal("g").unwrap().tables();
     assert_eq!(tables.len(), 50);
     let only = PathSpec::model("c").unwrap().id();
-    assert!(tables.iter().all(|(_, table)| table.entries().iter().map(|e| e.path).eq([only])));
+    assert!(tables.iter().all(|(_, table)| table.policy.entries().iter().map(|e| e.path).eq([only])));
 }
