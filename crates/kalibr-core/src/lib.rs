@@ -12,6 +12,7 @@
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+pub mod ageing;
 pub mod anytime;
 pub mod best;
 pub mod confidence;
@@ -20,6 +21,8 @@ pub mod drift;
 pub mod evidence;
 pub mod fusion;
 pub mod ids;
+pub mod learner;
+pub mod maturity;
 pub mod objective;
 pub mod outcome;
 pub mod path;
@@ -30,4 +33,6 @@ pub mod reliability;
 pub mod rules;
 pub mod safety;
 pub mod series;
+pub mod sharing;
+pub mod silence;
 pub mod trace;
