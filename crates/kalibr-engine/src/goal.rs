@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
+use foldhash::fast::RandomState;
 use kalibr_core::counters::{Count, Counters, Epoch};
 use kalibr_core::ids::{Bucket, PathId, Pipeline, Timestamp};
 use kalibr_core::objective::{Limits, Objective};
@@ -171,7 +172,7 @@ pub(crate) struct TableKey {
 }
 
 /// Persistent, so that the first table of one more pipeline costs the same however many there are.
-pub(crate) type Tables = HashTrieMapSync<TableKey, Arc<Table>>;
+pub(crate) type Tables = HashTrieMapSync<TableKey, Arc<Table>, RandomState>;
 
 /// One goal. Deciding reads it without a lock; only the refresher changes it.
 #[derive(Debug)]
