@@ -8,7 +8,7 @@ use arc_swap::{ArcSwap, Guard};
 use foldhash::fast::RandomState;
 use kalibr_core::counters::{Count, Counters, Epoch};
 use kalibr_core::ids::{Bucket, PathId, Pipeline, Timestamp};
-use kalibr_core::objective::{Limits, Objective};
+use kalibr_core::objective::{Limits, Objective, Offer};
 use kalibr_core::path::PathSpec;
 use kalibr_core::policy::PolicyTable;
 use kalibr_core::posterior::{LearnerConfig, Subject, posteriors};
@@ -16,9 +16,11 @@ use kalibr_core::reliability::Reliability;
 use kalibr_core::rules::{ChoiceRules, Known, Standing};
 use kalibr_core::safety::{Guarantee, Risk};
 use kalibr_store::{GoalRecord, PathRecord};
+use kalibr_upstream::Prices;
 use rpds::HashTrieMapSync;
 use serde::{Deserialize, Serialize};
 
+use crate::calls::{Calls, Expected, Outlook};
 use crate::table::Table;
 
 /// Whether requests are classed into buckets.
@@ -153,6 +155,14 @@ impl GoalSettings {
         }
     }
 
+    /// Dollars per request that the goal may cost on average, where its objective is a budget.
+    pub(crate) const fn budget(&self) -> Option<f64> {
+        match self.objective {
+            Objective::Budget { dollars_per_request } => Some(dollars_per_request),
+            _ => None,
+        }
+    }
+
     fn risk_of(&self, path: &PathRecord) -> Risk {
         let named = |(name, risk): (&String, &Risk)| names(name, path.id, &path.spec).then_some(*risk);
         self.risk.iter().find_map(named).unwrap_or_default()
@@ -187,14 +197,20 @@ pub(crate) struct GoalState {
     unknown: OnceLock<Arc<Table>>,
     tables: ArcSwap<Tables>,
     pub(crate) epochs: Arc<EpochClock>,
+    prices: Arc<Prices>,
 }
 
 impl GoalState {
-    pub(crate) fn new(mut record: GoalRecord, epochs: Arc<EpochClock>, seq: i64) -> Self {
+    pub(crate) fn new(
+        mut record: GoalRecord,
+        epochs: Arc<EpochClock>,
+        prices: Arc<Prices>,
+        seq: i64,
+    ) -> Self {
         // What a newer version wrote there and this one cannot read must not stop the goal from routing.
         let settings = serde_json::from_str(&std::mem::take(&mut record.settings)).unwrap_or_default();
         record.paths.shrink_to_fit();
-        Self { record, settings, seq, unknown: OnceLock::new(), tables: ArcSwap::default(), epochs }
+        Self { record, settings, seq, unknown: OnceLock::new(), tables: ArcSwap::default(), epochs, prices }
     }
 
     pub(crate) fn path(&self, id: PathId) -> Option<&PathRecord> {
@@ -211,7 +227,10 @@ impl GoalState {
     }
 
     pub(crate) fn unknown(&self) -> &Arc<Table> {
-        self.unknown.get_or_init(|| Arc::new(self.build(&Counters::default(), self.seq)))
+        self.unknown.get_or_init(|| {
+            let outlook = Calls::default().outlook(self, &TableKey::default(), &self.prices);
+            Arc::new(self.build(&Counters::default(), &outlook, self.seq))
+        })
     }
 
     /// The paths that may be chosen, in the order of the tables.
@@ -219,24 +238,25 @@ impl GoalState {
         self.record.paths.iter().filter(|path| path.enabled)
     }
 
-    pub(crate) fn build(&self, counters: &Counters, seq: i64) -> Table {
+    pub(crate) fn build(&self, counters: &Counters, outlook: &Outlook, seq: i64) -> Table {
         let subjects: Vec<Subject> = self.paths().map(|path| Subject::unknown(path.id)).collect();
         let posteriors = posteriors(counters, &subjects, &Reliability::default(), &self.settings.learner());
         let paths: Vec<_> = subjects.iter().map(|subject| subject.path).zip(posteriors).collect();
-        let known = self.paths().zip(&paths).map(|(path, (_, posterior))| Known {
+        let expected = outlook.paths.iter().cloned().chain(std::iter::repeat_with(Expected::default));
+        let known = self.paths().zip(&paths).zip(expected).map(|((path, (_, posterior)), expected)| Known {
+            offer: Offer { success: posterior.success, dollars: expected.dollars, latency: expected.latency },
             risk: self.settings.risk_of(path),
             // Only the guarantee looks at them.
             seen: if self.settings.guarantee.is_some() { seen(counters, path.id) } else { Count::default() },
-            ..Known::of(posterior.success)
         });
-        let rules = self.settings.rules();
-        Table::new(PolicyTable::new(seq as u64, &paths, known, &rules, &self.standing()), &self.record.paths)
+        let standing = Standing { baseline: self.baseline(), pacer: outlook.pacer, ..Standing::default() };
+        let policy = PolicyTable::new(seq as u64, &paths, known, &self.settings.rules(), &standing);
+        Table::new(policy, &self.record.paths, outlook.pacer)
     }
 
-    fn standing(&self) -> Standing {
-        let name = self.settings.baseline.as_deref();
-        let baseline = name.and_then(|name| self.paths().position(|path| names(name, path.id, &path.spec)));
-        Standing { baseline, ..Standing::default() }
+    fn baseline(&self) -> Option<usize> {
+        let name = self.settings.baseline.as_deref()?;
+        self.paths().position(|path| names(name, path.id, &path.spec))
     }
 
     /// All tables, by pipeline and bucket.
@@ -253,8 +273,9 @@ impl GoalState {
     }
 
     /// Builds the table anew, from all changes up to `seq`, and swaps it in. Only the refresher does.
-    pub(crate) fn rebuild(&self, key: TableKey, counters: &Counters, seq: i64) {
-        let table = Arc::new(self.build(counters, seq));
+    pub(crate) fn rebuild(&self, key: TableKey, counters: &Counters, calls: &Calls, seq: i64) {
+        let outlook = calls.outlook(self, &key, &self.prices);
+        let table = Arc::new(self.build(counters, &outlook, seq));
         let tables = self.tables.load();
         if let Some(before) = tables.get(&key) {
             table.policy.rules().look_ahead(before.policy.rules());

@@ -14,9 +14,12 @@ use arc_swap::{ArcSwap, Guard};
 use kalibr_core::counters::{Counters, Epoch};
 use kalibr_core::ids::PathId;
 use kalibr_core::path::PathSpec;
-use kalibr_store::{Change, Changes, GoalId, GoalRecord, Ledger, Piece, Scope, StoreError};
+use kalibr_store::{CallRecord, Change, Changes, GoalId, GoalRecord, Ledger, Piece, Scope, StoreError};
+use kalibr_upstream::Prices;
 
+use crate::calls::Calls;
 use crate::clock::Clock;
+use crate::engine::Refresh;
 use crate::goal::{EpochClock, GoalState, TableKey};
 use crate::goal_map::GoalMap;
 
@@ -25,11 +28,21 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Least time between two passes that had work to do.
 const PACE: Duration = Duration::from_millis(20);
 
+/// Decisions of the ledger whose calls are looked at when a process starts: enough to know what each path of a busy goal
+/// costs, and read in a fraction of a second.
+const REMEMBERED: u32 = 50_000;
+/// Completed calls that wait for a refresh at most.
+const MOST_COMPLETED: usize = 50_000;
+
 /// What deciding reads, and what the refresher keeps.
 #[derive(Debug)]
 pub(crate) struct Learned {
     goals: ArcSwap<GoalMap>,
     kept: Mutex<Kept>,
+    /// Calls that were completed since the last refresh.
+    completed: Mutex<Vec<CallRecord>>,
+    prices: Arc<Prices>,
+    when: Refresh,
     progress: Mutex<Progress>,
     moved: Condvar,
     stopping: AtomicBool,
@@ -40,6 +53,8 @@ pub(crate) struct Learned {
 struct Kept {
     counters: HashMap<Scope, Counters>,
     specs: Specs,
+    /// `None` until they are read.
+    calls: Option<Calls>,
 }
 
 /// Paths that several goals have are held once.
@@ -72,6 +87,8 @@ struct Progress {
     woken: bool,
     /// Somebody waits for it.
     urgent: bool,
+    /// It is being looked at.
+    busy: bool,
     /// The last change that is in the tables.
     applied: i64,
     /// When the ledger was last asked for changes, and answered.
@@ -84,10 +101,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Learned {
     /// Reads all learned state and builds every table.
-    pub(crate) fn load(ledger: &dyn Ledger, clock: &Clock) -> Result<Self, StoreError> {
+    pub(crate) fn load(
+        ledger: &dyn Ledger,
+        clock: &Clock,
+        prices: Arc<Prices>,
+        when: Refresh,
+    ) -> Result<Self, StoreError> {
         let learned = Self {
             goals: ArcSwap::default(),
             kept: Mutex::default(),
+            completed: Mutex::default(),
+            prices,
+            when,
             progress: Mutex::default(),
             moved: Condvar::new(),
             stopping: AtomicBool::new(false),
@@ -118,6 +143,19 @@ impl Learned {
         self.goals.load().numbered(id).cloned()
     }
 
+    /// A call was completed: what it took is known from the next refresh on.
+    pub(crate) fn completed(&self, call: CallRecord) {
+        let mut completed = lock(&self.completed);
+        // While nobody refreshes, some calls' worth of averages is not worth the memory.
+        if completed.len() < MOST_COMPLETED {
+            completed.push(call);
+        }
+    }
+
+    pub(crate) fn prices(&self) -> &Prices {
+        &self.prices
+    }
+
     /// Something was committed.
     pub(crate) fn wake(&self) {
         lock(&self.progress).woken = true;
@@ -133,7 +171,9 @@ impl Learned {
     /// Waits until change `seq` is in the tables, or `deadline`. Returns whether it is.
     pub(crate) fn wait_for(&self, seq: i64, deadline: Instant) -> bool {
         let mut progress = lock(&self.progress);
-        while progress.applied < seq {
+        // A pass that is not over may still take in what comes next.
+        let settled = |progress: &Progress| self.when == Refresh::Soon || !(progress.urgent || progress.busy);
+        while progress.applied < seq || !settled(&progress) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
@@ -160,8 +200,15 @@ impl Learned {
             let progress = lock(&self.progress);
             let (mut progress, _) = self
                 .moved
-                .wait_timeout_while(progress, LOOK, |progress| !progress.woken)
+                .wait_timeout_while(progress, LOOK, |progress| match self.when {
+                    Refresh::Soon => !progress.woken,
+                    Refresh::AtFlush => !progress.urgent && !self.stopping.load(Ordering::Relaxed),
+                })
                 .unwrap_or_else(PoisonError::into_inner);
+            if self.when == Refresh::AtFlush && !progress.urgent {
+                progress.refreshed = Some(Instant::now());
+                continue;
+            }
             if let Some(left) = last_work.and_then(|at| PACE.checked_sub(at.elapsed())) {
                 let calm =
                     |progress: &mut Progress| !progress.urgent && !self.stopping.load(Ordering::Relaxed);
@@ -172,17 +219,25 @@ impl Learned {
                     .0;
             }
             // Taken back before looking: what is committed from here on wakes anew.
-            (progress.woken, progress.urgent) = (false, false);
+            (progress.woken, progress.urgent, progress.busy) = (false, false, true);
             drop(progress);
             let refreshed = self.refresh(ledger, clock);
+            let mut progress = lock(&self.progress);
+            progress.busy = false;
             if refreshed.is_ok() {
-                lock(&self.progress).refreshed = Some(Instant::now());
+                progress.refreshed = Some(Instant::now());
             }
+            drop(progress);
+            self.moved.notify_all();
             match refreshed {
                 Ok(true) => last_work = Some(Instant::now()),
                 Ok(false) => {}
                 // Decisions go on from the last tables; the next look tries again.
-                Err(error) => tracing::warn!(%error, "policy tables are not refreshed just now"),
+                Err(error) => {
+                    tracing::warn!(%error, "policy tables are not refreshed just now");
+                    lock(&self.progress).urgent |= self.when == Refresh::AtFlush;
+                    last_work = Some(Instant::now());
+                }
             }
         }
     }
@@ -240,6 +295,7 @@ impl Learned {
             }
         }
         let mut goals = GoalMap::clone(&self.goals.load());
+        self.take_calls(&goals, &mut kept, &mut dirty);
         let changed = !records.is_empty();
         for mut record in records.drain(..) {
             kept.specs.share(&mut record);
@@ -252,13 +308,28 @@ impl Learned {
             for TableKey { pipeline, bucket } in old.iter().flat_map(|goal| goal.keys()) {
                 dirty.insert(Scope { goal: id, pipeline, bucket });
             }
-            goals.put(GoalState::new(record, epochs, seq));
+            goals.put(GoalState::new(record, epochs, Arc::clone(&self.prices), seq));
         }
-        rebuild(&goals, &kept.counters, &dirty, clock, seq);
+        rebuild(&goals, &kept, &dirty, clock, seq);
         if changed {
             self.goals.store(Arc::new(goals));
         }
         Ok(())
+    }
+
+    /// Takes in what was completed. A budget is of the whole goal: all its tables follow.
+    fn take_calls(&self, goals: &GoalMap, kept: &mut Kept, dirty: &mut BTreeSet<Scope>) {
+        let completed = std::mem::take(&mut *lock(&self.completed));
+        let calls = kept.calls.get_or_insert_default();
+        for call in completed {
+            let Some(goal) = goals.numbered(call.scope.goal) else { continue };
+            calls.completed(&call, goal, &self.prices);
+            if goal.settings.budget().is_some() {
+                let scope = |TableKey { pipeline, bucket }| Scope { goal: goal.record.id, pipeline, bucket };
+                dirty.extend(goal.keys().into_iter().map(scope));
+            }
+            dirty.insert(call.scope);
+        }
     }
 
     fn reload(&self, ledger: &dyn Ledger, clock: &Clock) -> Result<(), StoreError> {
@@ -282,9 +353,12 @@ impl Learned {
         for record in records {
             let epoch = newest.get(&record.id).map_or(Epoch(0), |epoch| Epoch(epoch.0.saturating_add(1)));
             let epochs = Arc::new(EpochClock::starting_at(epoch, clock.now()));
-            goals.put(GoalState::new(record, epochs, seq));
+            goals.put(GoalState::new(record, epochs, Arc::clone(&self.prices), seq));
         }
-        rebuild(&goals, &kept.counters, kept.counters.keys(), clock, seq);
+        // Those of this process are not all in the ledger's last rows, and those that are would be counted twice.
+        let calls = lock(&self.kept).calls.take();
+        kept.calls = Some(calls.map_or_else(|| read_calls(ledger), Ok)?);
+        rebuild(&goals, &kept, kept.counters.keys(), clock, seq);
         *lock(&self.kept) = kept;
         self.goals.store(Arc::new(goals));
         self.applied(seq);
@@ -292,18 +366,26 @@ impl Learned {
     }
 }
 
+/// What the latest calls in the ledger took.
+fn read_calls(ledger: &dyn Ledger) -> Result<Calls, StoreError> {
+    let mut calls = Calls::default();
+    ledger.calls(REMEMBERED, &mut |call| calls.add(&call))?;
+    Ok(calls)
+}
+
 fn rebuild<'s>(
     goals: &GoalMap,
-    counters: &HashMap<Scope, Counters>,
+    kept: &Kept,
     scopes: impl IntoIterator<Item = &'s Scope>,
     clock: &Clock,
     seq: i64,
 ) {
+    let none = Calls::default();
     for scope in scopes {
-        if let (Some(goal), Some(counters)) = (goals.numbered(scope.goal), counters.get(scope)) {
+        if let (Some(goal), Some(counters)) = (goals.numbered(scope.goal), kept.counters.get(scope)) {
             goal.epochs.saw(counters.newest(), clock.now());
             let key = TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() };
-            goal.rebuild(key, counters, seq);
+            goal.rebuild(key, counters, kept.calls.as_ref().unwrap_or(&none), seq);
         }
     }
 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use kalibr_core::ids::PathId;
-use kalibr_core::objective::NotEligible;
+use kalibr_core::objective::{NotEligible, Offer, Pacer};
 use kalibr_core::path::PathSpec;
 use kalibr_core::policy::PolicyTable;
 use kalibr_core::rules::{Asked, Choices, NoneEligible};
 use kalibr_store::{Considered, PathRecord};
+
+use crate::calls::{Expected, Outlook};
 
 /// A policy table, ready to be decided from.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub(crate) struct Table {
     specs: Vec<Arc<PathSpec>>,
     /// Of the requests that ask for nothing; `None` where a limit rules out every path.
     usual: Option<Shown>,
+    /// How the goal's budget stood when the table was built.
+    pacer: Pacer,
 }
 
 /// What is logged of choices, and what follows when the chosen path fails. Shared by all decisions made alike.
@@ -63,11 +67,17 @@ impl Fallbacks {
 
 impl Table {
     /// The table's paths must be the enabled ones of `records`, in order.
-    pub(crate) fn new(policy: PolicyTable, records: &[PathRecord]) -> Self {
+    pub(crate) fn new(policy: PolicyTable, records: &[PathRecord], pacer: Pacer) -> Self {
         let specs = records.iter().filter(|path| path.enabled).map(|path| Arc::clone(&path.spec)).collect();
-        let mut table = Self { policy, specs, usual: None };
+        let mut table = Self { policy, specs, usual: None, pacer };
         table.usual = table.policy.rules().usual().ok().map(|choices| table.show(choices));
         table
+    }
+
+    /// What was expected of its paths.
+    pub(crate) fn outlook(&self) -> Outlook {
+        let expected = |offer: &Offer| Expected { dollars: offer.dollars, latency: offer.latency.clone() };
+        Outlook { paths: self.policy.rules().offers().map(expected).collect(), pacer: self.pacer }
     }
 
     pub(crate) fn spec(&self, index: usize) -> &Arc<PathSpec> {

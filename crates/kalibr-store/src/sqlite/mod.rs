@@ -21,7 +21,9 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use crate::error::StoreError;
 use crate::facts::{Fact, GoalId};
 use crate::gate::Gate;
-use crate::ledger::{Changes, Committed, DecisionRecord, GoalRecord, Ledger, PathUpdate, Piece, Recount};
+use crate::ledger::{
+    CallRecord, Changes, Committed, DecisionRecord, GoalRecord, Ledger, PathUpdate, Piece, Recount,
+};
 
 /// Schema versions, oldest first: `user_version` counts how many of them a file has been through.
 const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
@@ -254,6 +256,10 @@ impl Ledger for SqliteLedger {
             let transaction = connection.transaction()?;
             read::changes(&transaction, since)
         })
+    }
+
+    fn calls(&self, decisions: u32, take: &mut dyn FnMut(CallRecord)) -> Result<(), StoreError> {
+        self.with(&self.tail, |connection| read::calls(connection, &self.tenant, decisions, take))
     }
 
     fn decision(&self, trace: TraceId) -> Result<Option<DecisionRecord>, StoreError> {
