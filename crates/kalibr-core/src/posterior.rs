@@ -10,6 +10,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::counters::{Count, Counters};
 use crate::drift::{Span, changes};
 use crate::evidence::{Pattern, Source, Value};
@@ -19,7 +21,7 @@ use crate::reliability::{Doubt, Reliability, parts};
 use crate::series::{Series, Slice, effective, score};
 
 /// A Beta distribution over a probability.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Beta {
     /// Successes and the prior's, > 0.
     pub alpha: f64,
@@ -86,16 +88,23 @@ pub struct LearnerConfig {
     pub fading: Fading,
     /// Attempts after which a provider's earlier answers and failures count half.
     pub availability_half_life: Option<f64>,
+    /// Whether what other buckets and goals know of a path is where it starts from: see [`crate::sharing`].
+    pub sharing: bool,
 }
 
 impl Default for LearnerConfig {
     fn default() -> Self {
-        Self { half_life: Some(800.0), fading: Fading::default(), availability_half_life: Some(200.0) }
+        Self {
+            half_life: Some(800.0),
+            fading: Fading::default(),
+            availability_half_life: Some(200.0),
+            sharing: true,
+        }
     }
 }
 
 /// What is known of one path.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Posterior {
     /// P(it answers and the answer serves), matched by mean and variance.
     pub success: Beta,
@@ -184,7 +193,7 @@ fn tallies(counters: &Counters, paths: &[PathId], config: &LearnerConfig) -> Vec
     // Ages count what happened in strictly later epochs: walk from the newest and add an epoch up only when it is done.
     let (mut later, mut here) = (0, 0);
     let mut epoch = None;
-    for (cell, Count { n, .. }) in counters.iter().rev() {
+    for (cell, Count { n, .. }) in counters.evidence().rev() {
         if epoch != Some(cell.epoch) {
             later += std::mem::take(&mut here);
             epoch = Some(cell.epoch);
@@ -290,10 +299,12 @@ impl Posterior {
     /// The same path when `prior` was believed of its quality before anything was heard here, and it answers with this
     /// probability.
     ///
-    /// What was heard is kept as a Beta from a uniform prior, so another prior adds to it.
+    /// What was heard is kept as a Beta from a uniform prior, so another prior adds to it. Where it has faded it may be
+    /// worth less than a uniform prior: together they are never worth less than the weaker of the two.
     pub fn given(self, prior: Beta, available: Option<Beta>) -> Self {
+        let both = |own: f64, prior: f64| (own + prior - 1.0).max(own.min(prior));
         let quality =
-            Beta { alpha: self.own.alpha + prior.alpha - 1.0, beta: self.own.beta + prior.beta - 1.0 };
+            Beta { alpha: both(self.own.alpha, prior.alpha), beta: both(self.own.beta, prior.beta) };
         let success = available.map_or(quality, |available| product(available, quality));
         let availability = available.map_or(1.0, Beta::mean);
         Self { success, quality, available, availability, ..self }

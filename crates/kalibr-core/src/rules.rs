@@ -30,7 +30,7 @@ use crate::counters::Count;
 use crate::objective::{Limits, NotEligible, Objective, Offer, SURE, p_within};
 use crate::posterior::Beta;
 use crate::quadrature::to_one;
-use crate::safety::{Guarantee, Risk, capped, leader, mixed, with_holdout};
+use crate::safety::{Guarantee, Risk, Side, capped, leader, mixed, with_holdout};
 
 mod prepare;
 
@@ -187,8 +187,15 @@ pub struct Drawn {
     pub index: usize,
     /// The exact probability of the choice, by whichever way.
     pub propensity: f64,
+    /// By whom it was chosen, where a share of decisions is held out.
+    pub side: Option<Side>,
+}
+
+impl Drawn {
     /// Whether the holdout chose it.
-    pub held_out: bool,
+    pub fn held_out(&self) -> bool {
+        self.side == Some(Side::HeldOut)
+    }
 }
 
 impl Choices {
@@ -213,14 +220,17 @@ impl Choices {
 
     /// The path that `draw`, uniform in [0, 1), falls on. The lowest share of the draws is the holdout.
     pub fn draw(&self, draw: f64) -> Drawn {
-        let drawn = |index: usize, held_out| Drawn { index, propensity: self.propensities[index], held_out };
+        let drawn = |index: usize, side| Drawn { index, propensity: self.propensities[index], side };
         let (baseline, share) = self.holdout.unwrap_or((0, 0.0));
         if draw < share {
-            return drawn(baseline, true);
+            return drawn(baseline, Some(Side::HeldOut));
         }
         let draw = (draw - share) / (1.0 - share);
         // Rounding may leave a sliver at the top: it belongs to the last path that has a probability.
-        drawn(self.cumulative.partition_point(|below| *below <= draw).min(self.last), false)
+        drawn(
+            self.cumulative.partition_point(|below| *below <= draw).min(self.last),
+            self.holdout.map(|_| Side::Router),
+        )
     }
 }
 

@@ -40,7 +40,7 @@ impl Known {
             reply: if answered { Reply::Answered } else { Reply::Failed },
         });
         let signals = self.signals.values().filter(|s| !self.withdrawn.contains(&s.id)).cloned();
-        Trace { attempts: attempts.collect(), signals: signals.collect() }.shares()
+        Trace { attempts: attempts.collect(), signals: signals.collect(), side: None }.shares()
     }
 }
 

@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use kalibr_core::ids::PathId;
 use kalibr_core::objective::{Latencies, LatencySummary, Pacer, Usage, expected_dollars};
 use kalibr_store::{CallRecord, GoalId, Scope};
-use kalibr_upstream::Prices;
 
 use crate::goal::{GoalState, TableKey};
 
@@ -32,8 +31,19 @@ pub(crate) struct Expected {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Outlook {
     /// Of each path, in the order of the tables; nothing is known of those beyond the end.
-    pub(crate) paths: Vec<Expected>,
+    paths: Vec<Expected>,
     pub(crate) pacer: Pacer,
+}
+
+impl Outlook {
+    pub(crate) const fn new(paths: Vec<Expected>, pacer: Pacer) -> Self {
+        Self { paths, pacer }
+    }
+
+    /// What is expected of each path in turn, without end.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = Expected> {
+        self.paths.iter().cloned().chain(std::iter::repeat_with(Expected::default))
+    }
 }
 
 /// Calls of one path in one pipeline and bucket.
@@ -98,9 +108,9 @@ impl Calls {
     }
 
     /// A call that was just completed: its goal's budget, if there is one, pays for it.
-    pub(crate) fn completed(&mut self, call: &CallRecord, goal: &GoalState, prices: &Prices) {
+    pub(crate) fn completed(&mut self, call: &CallRecord, goal: &GoalState) {
         self.add(call);
-        let price = || prices.of(&goal.path(call.path)?.spec.model);
+        let price = || goal.prices().of(&goal.path(call.path)?.spec.model);
         if let Some(budget) = goal.settings.budget()
             && let Some((input, output)) = call.tokens
             && let Some(price) = price()
@@ -110,17 +120,17 @@ impl Calls {
         }
     }
 
-    /// What is expected of the goal's paths for requests like these.
-    pub(crate) fn outlook(&self, goal: &GoalState, key: &TableKey, prices: &Prices) -> Outlook {
+    /// What is expected of the goal's paths, for requests like these or (without a key) for such as were never seen.
+    pub(crate) fn outlook(&self, goal: &GoalState, key: Option<&TableKey>) -> Outlook {
         let of_goal = self.0.get(&goal.record.id);
-        let scope = of_goal.and_then(|goal| goal.scopes.get(key));
+        let scope = of_goal.and_then(|goal| goal.scopes.get(key?));
         let all = of_goal.map(|goal| goal.usage).filter(|usage| usage.calls > 0).unwrap_or(TYPICAL);
         let expected = |path: &kalibr_store::PathRecord| {
             let recent = scope.and_then(|scope| scope.get(&path.id));
             let here = recent.map(Recent::usage).unwrap_or_default();
             let of_path = of_goal.and_then(|goal| goal.paths.get(&path.id)).copied().unwrap_or_default();
             Expected {
-                dollars: expected_dollars(prices.of(&path.spec.model), here, of_path, all),
+                dollars: expected_dollars(goal.prices().of(&path.spec.model), here, of_path, all),
                 latency: recent.map(Recent::latency).unwrap_or_default(),
             }
         };

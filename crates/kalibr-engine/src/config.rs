@@ -22,7 +22,7 @@ use std::path::Path;
 use kalibr_core::ids::Goal;
 use kalibr_core::objective::{Limits, Objective, Price};
 use kalibr_core::path::PathSpec;
-use kalibr_core::safety::{Guarantee, Risk};
+use kalibr_core::safety::{Guarantee, Risk, UserCap};
 use kalibr_upstream::{ProviderConfig, Providers, ProvidersConfig, Upstream};
 use serde::Deserialize;
 
@@ -73,6 +73,10 @@ pub struct GoalConfig {
     pub holdout: Option<f64>,
     /// See [`GoalSettings::guarantee`].
     pub guarantee: Option<Guarantee>,
+    /// See [`GoalSettings::user_cap`].
+    pub user_cap: Option<UserCap>,
+    /// See [`GoalSettings::rollback_error`].
+    pub rollback_error: Option<f64>,
 }
 
 impl GoalConfig {
@@ -91,6 +95,8 @@ impl GoalConfig {
             baseline: self.baseline.clone(),
             holdout: self.holdout.unwrap_or(default.holdout),
             guarantee: self.guarantee,
+            user_cap: self.user_cap.unwrap_or(default.user_cap),
+            rollback_error: self.rollback_error.unwrap_or(default.rollback_error),
         }
     }
 }

@@ -131,8 +131,8 @@ impl Engine {
         let bucket = request.bucket.clone().or_else(class).unwrap_or_default();
         let key = TableKey { pipeline: request.pipeline.clone(), bucket };
         let tables = goal.tables_now();
-        let table = tables.get(&key).unwrap_or_else(|| goal.unknown());
-        self.choose(request, goal, key, table)
+        let table = tables.get(&key).map_or_else(|| goal.unknown(), Arc::clone);
+        self.choose(request, goal, key, &table)
     }
 
     fn choose(
@@ -153,7 +153,7 @@ impl Engine {
         let (drawn, shown, kind) = if let Some(model) = &request.force_model {
             let index = forced(goal, table, model)?;
             computed = table.forced(index);
-            (Drawn { index, propensity: 1.0, held_out: false }, &computed, DecisionKind::Forced)
+            (Drawn { index, propensity: 1.0, side: None }, &computed, DecisionKind::Forced)
         } else if request.asked.is_usual() && (0..entries.len()).all(|at| ruled_out(at).is_none()) {
             let (choices, shown) = table.usual().map_err(none)?;
             (choices.draw(draw()), shown, DecisionKind::Routed)
@@ -175,10 +175,10 @@ impl Engine {
             path_id,
             path: Arc::clone(table.spec(drawn.index)),
             propensity: drawn.propensity,
-            held_out: drawn.held_out,
+            held_out: drawn.held_out(),
             reason: match kind {
                 DecisionKind::Forced => Reason::Forced,
-                _ if drawn.held_out => Reason::Holdout,
+                _ if drawn.held_out() => Reason::Holdout,
                 _ if shown.is_only() => Reason::OnlyPath,
                 _ if shown.leads(drawn.propensity) => Reason::Exploitation,
                 _ => Reason::Exploration,
@@ -190,7 +190,7 @@ impl Engine {
             goal: goal.record.id,
             pipeline: key.pipeline,
             bucket: key.bucket,
-            epoch: goal.epochs.tick(now),
+            epoch: goal.epoch(now),
             kind,
             path: path_id,
             propensity: drawn.propensity,
@@ -199,6 +199,7 @@ impl Engine {
             model: None,
             session: request.session,
             user: request.user,
+            marks: goal.marks(drawn.side),
             at: now,
         })));
         Ok(decision)

@@ -21,7 +21,7 @@ use crate::learn::Learned;
 use crate::traces::{Traces, from_system};
 
 /// How long a changed goal may take to be in the policy table.
-const GOAL_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const GOAL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What an engine is made of.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl Drop for Inner {
 }
 
 /// Writes to the ledger, again and again for some seconds while other processes hold it.
-fn patiently<T>(write: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+pub(crate) fn patiently<T>(write: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
     let deadline = Instant::now() + GOAL_PATIENCE;
     loop {
         match write() {
@@ -248,7 +248,7 @@ impl Engine {
         self.goal_visible(seq).map(|()| true)
     }
 
-    fn goal_visible(&self, seq: i64) -> Result<(), GoalError> {
+    pub(crate) fn goal_visible(&self, seq: i64) -> Result<(), GoalError> {
         self.0.learned.wake_at_once();
         let visible = self.0.learned.wait_for(seq, Instant::now() + GOAL_PATIENCE);
         if visible { Ok(()) } else { Err(GoalError::Slow) }

@@ -58,6 +58,20 @@ pub enum GoalError {
     /// Its name cannot be one.
     #[error(transparent)]
     Name(#[from] InvalidId),
+    /// There is no such goal.
+    #[error(
+        "there is no goal named {0}: create it with PUT /v1/goals/{0}, or with Router(goal, paths) in Python"
+    )]
+    Unknown(Goal),
+    /// It is frozen, and what was asked for would change what it routes by.
+    #[error("goal {0} is frozen: thaw it first")]
+    Frozen(Goal),
+    /// There is no reset to undo.
+    #[error("goal {0} was not reset, or its resets were all undone: there is nothing to undo")]
+    NotReset(Goal),
+    /// It was reset as often as a goal can be.
+    #[error("goal {0} was reset too often to be reset once more: create one of another name")]
+    NoEpochs(Goal),
     /// The ledger failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -4,8 +4,9 @@ use kalibr_core::counters::{Cell, Count, Counters};
 use kalibr_core::evidence::Source;
 use kalibr_core::ids::{Bucket, Goal, PathId, Pipeline, SignalId, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
+use kalibr_core::safety::Side;
 use kalibr_core::trace::{Attempt, Trace};
-use kalibr_store::{AttemptFact, DecisionKind, DecisionRecord, StoreError};
+use kalibr_store::{AttemptFact, DecisionKind, DecisionRecord, Scope, StoreError};
 use serde::Serialize;
 
 use crate::clock::rfc3339;
@@ -35,6 +36,12 @@ pub struct Explanation {
     pub propensity: f64,
     /// The version of the policy table that it was drawn from.
     pub table_version: u64,
+    /// Why it counts nothing, if so.
+    pub not_counted: Option<NotCounted>,
+    /// On which side of the comparison with the baseline it was made: `router` or `held_out`; `null` where none was made.
+    pub side: Option<Side>,
+    /// Whether its goal was rolled back to the baseline when it was made.
+    pub rolled_back: bool,
     /// Whether it belongs to a session. Which one is not kept.
     pub has_session: bool,
     /// What was known of each path when the decision was made.
@@ -43,8 +50,34 @@ pub struct Explanation {
     pub attempts: Vec<AttemptView>,
     /// What each signal says, as it came.
     pub evidence: Vec<EvidenceView>,
-    /// What the decision changed: each called path's expected success now, without this decision and with it.
+    /// What the decision changed: each called path's expected success now, without this decision and with it. Empty where
+    /// it counts nothing, and while its goal is frozen.
     pub effect: Vec<Effect>,
+}
+
+/// Why a decision counts nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotCounted {
+    /// It was made while its goal was frozen.
+    Frozen,
+    /// Its user had made as many as count before it, within the goal's [`user_cap`](crate::GoalSettings::user_cap).
+    UserCap,
+    /// It was made before its goal was reset.
+    BeforeReset,
+}
+
+impl NotCounted {
+    fn of(record: &DecisionRecord, goal: Option<&GoalState>) -> Option<Self> {
+        let learns_from = goal.map(|goal| goal.record.learns_from()).unwrap_or_default();
+        if record.decision.marks.frozen {
+            Some(Self::Frozen)
+        } else if record.beyond_cap {
+            Some(Self::UserCap)
+        } else {
+            (record.decision.epoch < learns_from).then_some(Self::BeforeReset)
+        }
+    }
 }
 
 /// A path, for people.
@@ -190,7 +223,10 @@ impl Engine {
                 .map(|a| Attempt { index: a.index, path: a.path, reply: a.reply })
                 .collect(),
             signals: record.signals.iter().filter(|s| !s.withdrawn).map(|s| s.signal.clone()).collect(),
+            side: decision.marks.side,
         };
+        let not_counted = NotCounted::of(record, goal.as_deref());
+        let learns = goal.as_ref().filter(|goal| not_counted.is_none() && !goal.is_frozen());
         let served = trace.served();
         let attempts = record
             .attempts
@@ -229,6 +265,9 @@ impl Engine {
             chosen: name(decision.path),
             propensity: decision.propensity,
             table_version: decision.table_version,
+            not_counted,
+            side: decision.marks.side,
+            rolled_back: decision.marks.rolled_back,
             has_session: decision.session.is_some(),
             considered: decision
                 .considered
@@ -243,7 +282,7 @@ impl Engine {
                 .collect(),
             attempts,
             evidence: evidence(record),
-            effect: goal.as_ref().map(|goal| Self::effect(goal, record, &trace, &name)).unwrap_or_default(),
+            effect: learns.map(|goal| self.effect(goal, record, &trace, &name)).unwrap_or_default(),
         }
     }
 
@@ -255,6 +294,7 @@ impl Engine {
 
     /// The integers are exact, so "without this decision" is a subtraction.
     fn effect(
+        &self,
         goal: &GoalState,
         record: &DecisionRecord,
         trace: &Trace,
@@ -264,7 +304,9 @@ impl Engine {
         // As the ledger had them when it was asked for the decision: those in memory may be a moment older, and a
         // decision that they do not hold yet cannot be taken away from them.
         let mut with = Counters::default();
-        for (cell, count) in &record.counters {
+        for (cell, count) in
+            record.counters.iter().filter(|(cell, _)| cell.epoch >= goal.record.learns_from())
+        {
             with.add(*cell, *count);
         }
         let mut without = with.clone();
@@ -273,9 +315,11 @@ impl Engine {
             without.add(cell, -Count::one(share.score));
         }
         let paths: Vec<PathId> = goal.paths().map(|path| path.id).collect();
-        let key = TableKey { pipeline: decision.pipeline.clone(), bucket: decision.bucket.clone() };
-        let outlook = goal.table(&key).outlook();
-        let table = |counters| goal.build(counters, &outlook, 0).policy;
+        let (pipeline, bucket) = (decision.pipeline.clone(), decision.bucket.clone());
+        let outlook = goal.table(&TableKey { pipeline: pipeline.clone(), bucket: bucket.clone() }).outlook();
+        let scope = Scope { goal: decision.goal, pipeline, bucket };
+        let believed = |counters| self.learned().believed(goal, &scope, counters);
+        let table = |counters| goal.of(believed(counters), counters, &outlook, 0).policy;
         let (with, without) = (table(&with), table(&without));
         let (shares_with, shares_without) = (with.shares(), without.shares());
         let mut called: Vec<PathId> = trace.attempts.iter().map(|attempt| attempt.path).collect();

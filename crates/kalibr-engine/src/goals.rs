@@ -4,6 +4,7 @@ use kalibr_core::ids::{Bucket, Goal, PathId, Pipeline};
 use kalibr_core::path::PathSpec;
 use serde::Serialize;
 
+use crate::clock::rfc3339;
 use crate::engine::Engine;
 use crate::goal::{GoalSettings, GoalState, TableKey};
 use crate::table::Table;
@@ -17,8 +18,24 @@ pub struct GoalInfo {
     pub settings: GoalSettings,
     /// The paths that it routes to.
     pub paths: Vec<GoalPath>,
+    /// Since when it is frozen, as RFC 3339 in UTC: it routes by what was known then, and learns nothing.
+    pub frozen_at: Option<String>,
+    /// When it was reset the last time, as RFC 3339 in UTC: what was decided before is not learned from.
+    pub reset_at: Option<String>,
+    /// Whether it was rolled back to its baseline.
+    pub rolled_back: Option<RollbackInfo>,
     /// What was learned, by pipeline and bucket; first without a pipeline.
     pub learned: Vec<LearnedScope>,
+}
+
+/// A rollback, which holds until somebody resumes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RollbackInfo {
+    /// When, as RFC 3339 in UTC.
+    pub at: String,
+    /// How much better the baseline was shown to be at least, in 0..=1 (lower bound of the difference of the two rates of
+    /// success, anytime-valid).
+    pub baseline_better_by: f64,
 }
 
 /// A path of a goal.
@@ -101,6 +118,12 @@ fn info(goal: &GoalState) -> GoalInfo {
                 spec: PathSpec::clone(&path.spec),
             })
             .collect(),
+        frozen_at: goal.record.frozen.as_ref().map(|freeze| rfc3339(freeze.at)),
+        reset_at: goal.record.reset.map(|reset| rfc3339(reset.at)),
+        rolled_back: goal.record.rolled_back.map(|rolled_back| RollbackInfo {
+            at: rfc3339(rolled_back.at),
+            baseline_better_by: rolled_back.lower,
+        }),
         learned: tables.into_iter().map(|(key, table)| scope(key, &table)).collect(),
     }
 }

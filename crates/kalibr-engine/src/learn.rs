@@ -12,16 +12,23 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use kalibr_core::counters::{Counters, Epoch};
-use kalibr_core::ids::PathId;
+use kalibr_core::ids::{Bucket, PathId, Pipeline};
+use kalibr_core::learner::Learner;
 use kalibr_core::path::PathSpec;
-use kalibr_store::{CallRecord, Change, Changes, GoalId, GoalRecord, Ledger, Piece, Scope, StoreError};
+use kalibr_core::posterior::Posterior;
+use kalibr_store::{
+    CallRecord, Change, Changes, CounterRow, GoalId, GoalRecord, Ledger, Piece, Scope, StoreError,
+};
 use kalibr_upstream::Prices;
 
-use crate::calls::Calls;
+use crate::calls::{Calls, Outlook};
 use crate::clock::Clock;
 use crate::engine::Refresh;
 use crate::goal::{EpochClock, GoalState, TableKey};
 use crate::goal_map::GoalMap;
+use crate::learn::watch::Watch;
+
+mod watch;
 
 /// How often changes of other processes are looked for.
 const LOOK: Duration = Duration::from_millis(100);
@@ -55,12 +62,52 @@ struct Kept {
     specs: Specs,
     /// `None` until they are read.
     calls: Option<Calls>,
+    learner: Learner<Family, Bucket>,
+    watch: Watch,
 }
 
-/// Paths that several goals have are held once.
+impl Kept {
+    /// Counts. What was decided before the goal was last reset is not learned from.
+    fn add(&mut self, goal: Option<&Arc<GoalState>>, row: &CounterRow) {
+        let CounterRow { scope, cell, count } = row;
+        let (learns_from, opened) =
+            goal.map_or((Epoch(0), Epoch(0)), |goal| (goal.record.learns_from(), goal.record.opened()));
+        if cell.epoch >= learns_from {
+            self.learner.count(self.specs.model(cell.path), cell.pattern, *count);
+            self.counters.entry(scope.clone()).or_default().add(*cell, *count);
+            self.watch.add(scope.goal, opened, *cell, *count);
+        }
+    }
+
+    /// What is expected of a goal's paths, for requests like these or for such as were never seen.
+    fn outlook(&self, goal: &GoalState, key: Option<&TableKey>) -> Outlook {
+        self.calls.as_ref().map(|calls| calls.outlook(goal, key)).unwrap_or_default()
+    }
+
+    /// Follows what was done to a goal, whose scopes these are.
+    fn follow(&mut self, old: &GoalRecord, new: &GoalRecord, scopes: &[Scope]) {
+        let from = new.learns_from();
+        for scope in scopes.iter().filter(|_| from > old.learns_from()) {
+            let Some(counters) = self.counters.get_mut(scope) else { continue };
+            for (cell, count) in counters.iter().filter(|(cell, _)| cell.epoch < from) {
+                self.learner.count(self.specs.model(cell.path), cell.pattern, -count);
+            }
+            *counters = counters.iter().filter(|(cell, _)| cell.epoch >= from).collect();
+        }
+        if new.opened() != old.opened() {
+            let counters = scopes.iter().filter_map(|scope| self.counters.get(scope));
+            self.watch.restart(new.id, new.opened(), counters);
+        }
+    }
+}
+
+/// What shares what it learns among its buckets, before other goals: a goal, or one pipeline of it.
+type Family = (GoalId, Option<Pipeline>);
+
+/// Paths that several goals have are held once, with the identity of the model alone.
 #[derive(Debug, Default)]
 struct Specs {
-    known: HashMap<PathId, Arc<PathSpec>>,
+    known: HashMap<PathId, (Arc<PathSpec>, PathId)>,
     /// With how many to look next for those that no goal has any more.
     full: usize,
 }
@@ -68,16 +115,24 @@ struct Specs {
 impl Specs {
     fn share(&mut self, record: &mut GoalRecord) {
         for path in &mut record.paths {
-            let known = self.known.entry(path.id).or_insert_with(|| Arc::clone(&path.spec));
+            let (known, _) = self.known.entry(path.id).or_insert_with(|| {
+                let model = PathSpec::model(&path.spec.model).map_or(path.id, |model| model.id());
+                (Arc::clone(&path.spec), model)
+            });
             // Paths of one identity may still be spelled differently, and are sent to their provider as spelled.
             if *known == path.spec {
                 path.spec = Arc::clone(known);
             }
         }
         if self.known.len() > self.full {
-            self.known.retain(|_, spec| Arc::strong_count(spec) > 1);
+            self.known.retain(|_, (spec, _)| Arc::strong_count(spec) > 1);
             self.full = 1_000 + 2 * self.known.len();
         }
+    }
+
+    /// The identity of the path's model alone; of a path that no goal has, its own.
+    fn model(&self, path: PathId) -> PathId {
+        self.known.get(&path).map_or(path, |(_, model)| *model)
     }
 }
 
@@ -188,6 +243,15 @@ impl Learned {
         lock(&self.progress).refreshed.map_or(Duration::ZERO, |at| at.elapsed())
     }
 
+    /// What is believed of a goal's paths in a scope whose counters these are.
+    pub(crate) fn believed(&self, goal: &GoalState, scope: &Scope, counters: &Counters) -> Vec<Posterior> {
+        let kept = lock(&self.kept);
+        let subjects = goal.subjects(|path| kept.specs.model(path));
+        let config = goal.settings.learner();
+        let own = kept.learner.own(counters, &subjects, &config);
+        kept.learner.given(&family(scope), Some(&scope.bucket), &subjects, own, &config)
+    }
+
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         self.wake();
@@ -252,10 +316,17 @@ impl Learned {
                     self.reload(ledger, clock)?;
                     any = true;
                 }
-                Changes::Rows(seq, _) if seq == since => return Ok(any),
+                Changes::Rows(seq, _) if seq == since => {
+                    // Rolling a goal back is a change like any other.
+                    if !lock(&self.kept).watch.roll_back(&self.goals.load(), ledger, clock.now())? {
+                        return Ok(any);
+                    }
+                }
                 Changes::Rows(seq, changes) => {
-                    self.apply(ledger, clock, changes, seq)?;
-                    self.applied(seq);
+                    match self.apply(ledger, clock, changes, seq)? {
+                        Applied::All => self.applied(seq),
+                        Applied::Outdated => self.reload(ledger, clock)?,
+                    }
                     any = true;
                 }
             }
@@ -273,7 +344,7 @@ impl Learned {
         clock: &Clock,
         changes: Vec<Change>,
         seq: i64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Applied, StoreError> {
         let mut dirty: BTreeSet<Scope> = BTreeSet::new();
         let mut changed_goals: BTreeSet<GoalId> = BTreeSet::new();
         // Read first: when the ledger fails here, nothing was moved and the same changes are taken in again.
@@ -287,15 +358,14 @@ impl Learned {
             .map(|id| ledger.goal(*id))
             .filter_map(Result::transpose)
             .collect::<Result<_, _>>()?;
-        let mut kept = lock(&self.kept);
-        for change in changes {
-            if let Change::Count(row) = change {
-                kept.counters.entry(row.scope.clone()).or_default().add(row.cell, row.count);
-                dirty.insert(row.scope);
-            }
-        }
         let mut goals = GoalMap::clone(&self.goals.load());
-        self.take_calls(&goals, &mut kept, &mut dirty);
+        let known = |record: &GoalRecord| goals.numbered(record.id).map(|goal| goal.record.learns_from());
+        if records.iter().any(|record| known(record).is_some_and(|from| from > record.learns_from())) {
+            // A reset was undone: what was dropped is needed again.
+            return Ok(Applied::Outdated);
+        }
+        let mut kept = lock(&self.kept);
+        let kept = &mut *kept;
         let changed = !records.is_empty();
         for mut record in records.drain(..) {
             kept.specs.share(&mut record);
@@ -305,16 +375,33 @@ impl Learned {
                 |goal| Arc::clone(&goal.epochs),
             );
             // Every scope of a known goal has a table, so these are all that the change concerns.
-            for TableKey { pipeline, bucket } in old.iter().flat_map(|goal| goal.keys()) {
-                dirty.insert(Scope { goal: id, pipeline, bucket });
+            let scope = |TableKey { pipeline, bucket }| Scope { goal: id, pipeline, bucket };
+            let scopes: Vec<Scope> = old.iter().flat_map(|goal| goal.keys()).map(scope).collect();
+            if let Some(old) = &old {
+                kept.follow(&old.record, &record, &scopes);
             }
+            epochs.saw(record.opened(), clock.now());
+            dirty.extend(scopes);
             goals.put(GoalState::new(record, epochs, Arc::clone(&self.prices), seq));
         }
-        rebuild(&goals, &kept, &dirty, clock, seq);
+        for change in changes {
+            if let Change::Count(row) = change {
+                kept.add(goals.numbered(row.scope.goal), &row);
+                dirty.insert(row.scope);
+            }
+        }
+        self.take_calls(&goals, kept, &mut dirty);
+        rebuild(&goals, kept, &dirty, clock, seq);
+        for id in &changed_goals {
+            // One that was just created starts from what other goals know.
+            if let Some(goal) = goals.numbered(*id) {
+                put_unknown(goal, kept, seq);
+            }
+        }
         if changed {
             self.goals.store(Arc::new(goals));
         }
-        Ok(())
+        Ok(Applied::All)
     }
 
     /// Takes in what was completed. A budget is of the whole goal: all its tables follow.
@@ -323,7 +410,7 @@ impl Learned {
         let calls = kept.calls.get_or_insert_default();
         for call in completed {
             let Some(goal) = goals.numbered(call.scope.goal) else { continue };
-            calls.completed(&call, goal, &self.prices);
+            calls.completed(&call, goal);
             if goal.settings.budget().is_some() {
                 let scope = |TableKey { pipeline, bucket }| Scope { goal: goal.record.id, pipeline, bucket };
                 dirty.extend(goal.keys().into_iter().map(scope));
@@ -333,17 +420,30 @@ impl Learned {
     }
 
     fn reload(&self, ledger: &dyn Ledger, clock: &Clock) -> Result<(), StoreError> {
-        let (mut kept, mut records) = (Kept::default(), Vec::new());
+        let (mut kept, mut records): (_, Vec<GoalRecord>) = (Kept::default(), Vec::new());
+        // Goals come first.
+        let mut opened: HashMap<GoalId, (Epoch, Epoch)> = HashMap::new();
         let seq = ledger.snapshot(&mut |piece| match piece {
             Piece::Goal(mut record) => {
                 kept.specs.share(&mut record);
+                if record.opened() > Epoch(0) {
+                    opened.insert(record.id, (record.learns_from(), record.opened()));
+                }
                 records.push(record);
             }
-            Piece::Counters(scope, cells) => {
+            Piece::Counters(scope, mut cells) => {
+                let (learns_from, from) = opened.get(&scope.goal).copied().unwrap_or_default();
+                cells.retain(|(cell, _)| cell.epoch >= learns_from);
+                cells.iter().for_each(|(cell, count)| kept.watch.add(scope.goal, from, *cell, *count));
                 kept.counters.insert(scope, cells.into_iter().collect());
             }
         })?;
         kept.counters.shrink_to_fit();
+        for counters in kept.counters.values() {
+            for (cell, count) in counters.iter() {
+                kept.learner.count(kept.specs.model(cell.path), cell.pattern, count);
+            }
+        }
         let mut newest: HashMap<GoalId, Epoch> = HashMap::new();
         for (scope, counters) in &kept.counters {
             let newest = newest.entry(scope.goal).or_default();
@@ -352,18 +452,27 @@ impl Learned {
         let mut goals = GoalMap::default();
         for record in records {
             let epoch = newest.get(&record.id).map_or(Epoch(0), |epoch| Epoch(epoch.0.saturating_add(1)));
-            let epochs = Arc::new(EpochClock::starting_at(epoch, clock.now()));
+            let epochs = Arc::new(EpochClock::starting_at(epoch.max(record.opened()), clock.now()));
             goals.put(GoalState::new(record, epochs, Arc::clone(&self.prices), seq));
         }
         // Those of this process are not all in the ledger's last rows, and those that are would be counted twice.
         let calls = lock(&self.kept).calls.take();
         kept.calls = Some(calls.map_or_else(|| read_calls(ledger), Ok)?);
-        rebuild(&goals, &kept, kept.counters.keys(), clock, seq);
+        let all: BTreeSet<Scope> = kept.counters.keys().cloned().collect();
+        rebuild(&goals, &mut kept, &all, clock, seq);
         *lock(&self.kept) = kept;
         self.goals.store(Arc::new(goals));
         self.applied(seq);
         Ok(())
     }
+}
+
+/// What became of changes that were to be taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Applied {
+    All,
+    /// They say of the past what is not in memory; nothing was taken in.
+    Outdated,
 }
 
 /// What the latest calls in the ledger took.
@@ -373,21 +482,45 @@ fn read_calls(ledger: &dyn Ledger) -> Result<Calls, StoreError> {
     Ok(calls)
 }
 
-fn rebuild<'s>(
-    goals: &GoalMap,
-    kept: &Kept,
-    scopes: impl IntoIterator<Item = &'s Scope>,
-    clock: &Clock,
-    seq: i64,
-) {
-    let none = Calls::default();
+/// Builds the tables of these scopes: first all say what they heard, then each learns what the others know.
+fn rebuild(goals: &GoalMap, kept: &mut Kept, scopes: &BTreeSet<Scope>, clock: &Clock, seq: i64) {
+    kept.learner.learn();
+    let mut heard = Vec::with_capacity(scopes.len());
     for scope in scopes {
         if let (Some(goal), Some(counters)) = (goals.numbered(scope.goal), kept.counters.get(scope)) {
             goal.epochs.saw(counters.newest(), clock.now());
-            let key = TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() };
-            goal.rebuild(key, counters, kept.calls.as_ref().unwrap_or(&none), seq);
+            let subjects = goal.subjects(|path| kept.specs.model(path));
+            let own = kept.learner.own(counters, &subjects, &goal.settings.learner());
+            kept.learner.teach(&family(scope), &scope.bucket, &subjects, &own);
+            heard.push((goal, scope, counters, own));
         }
     }
+    let mut last = None;
+    for (goal, scope, counters, own) in heard {
+        let subjects = goal.subjects(|path| kept.specs.model(path));
+        let config = goal.settings.learner();
+        let believed = kept.learner.given(&family(scope), Some(&scope.bucket), &subjects, own, &config);
+        let key = TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() };
+        let outlook = kept.outlook(goal, Some(&key));
+        goal.put(key, believed, counters, &outlook, seq);
+        if last != Some(scope.goal) && goal.was_asked_for_unknown() {
+            put_unknown(goal, kept, seq);
+        }
+        last = Some(scope.goal);
+    }
+}
+
+fn family(scope: &Scope) -> Family {
+    (scope.goal, scope.pipeline.clone())
+}
+
+/// The table for buckets and pipelines of a goal in which nothing was heard yet.
+fn put_unknown(goal: &GoalState, kept: &Kept, seq: i64) {
+    let subjects = goal.subjects(|path| kept.specs.model(path));
+    let config = goal.settings.learner();
+    let own = kept.learner.own(&Counters::default(), &subjects, &config);
+    let believed = kept.learner.given(&(goal.record.id, None), None, &subjects, own, &config);
+    goal.put_unknown(believed, &kept.outlook(goal, None), seq);
 }
 
 #[cfg(test)]

@@ -195,7 +195,7 @@ impl Engine {
             goal: state.record.id,
             pipeline: None,
             bucket: kalibr_core::ids::Bucket::default(),
-            epoch: state.epochs.tick(self.clock().now()),
+            epoch: state.epoch(self.clock().now()),
             kind: DecisionKind::Observed,
             path: path.unwrap_or(plain.id()),
             propensity: 0.0,
@@ -204,6 +204,7 @@ impl Engine {
             model: Some(plain.model),
             session,
             user: None,
+            marks: state.marks(None),
             at,
         };
         Ok((Fact::Decision(Box::new(decision)), path.is_some()))

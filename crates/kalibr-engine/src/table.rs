@@ -2,14 +2,44 @@
 
 use std::sync::Arc;
 
+use kalibr_core::counters::Count;
 use kalibr_core::ids::PathId;
 use kalibr_core::objective::{NotEligible, Offer, Pacer};
 use kalibr_core::path::PathSpec;
 use kalibr_core::policy::PolicyTable;
-use kalibr_core::rules::{Asked, Choices, NoneEligible};
+use kalibr_core::posterior::Posterior;
+use kalibr_core::rules::{Asked, Choices, Known, NoneEligible};
+use kalibr_core::safety::Risk;
 use kalibr_store::{Considered, PathRecord};
+use serde::{Deserialize, Serialize};
 
 use crate::calls::{Expected, Outlook};
+
+/// All that a table is made of for one path, but for the goal's settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PathKnown {
+    pub(crate) path: PathId,
+    pub(crate) posterior: Posterior,
+    pub(crate) offer: Offer,
+    pub(crate) seen: Count,
+}
+
+impl PathKnown {
+    /// A path of which only what is believed of its success is known.
+    pub(crate) fn of(path: PathId, posterior: Posterior) -> Self {
+        Self { path, posterior, offer: Offer::of(posterior.success), seen: Count::default() }
+    }
+
+    /// With what its calls are expected to take.
+    pub(crate) fn expecting(self, Expected { dollars, latency }: Expected) -> Self {
+        Self { offer: Offer { success: self.posterior.success, dollars, latency }, ..self }
+    }
+
+    /// As the rules look at it.
+    pub(crate) fn under(&self, risk: Risk) -> Known {
+        Known { offer: self.offer.clone(), risk, seen: self.seen }
+    }
+}
 
 /// A policy table, ready to be decided from.
 #[derive(Debug)]
@@ -17,6 +47,8 @@ pub(crate) struct Table {
     pub(crate) policy: PolicyTable,
     /// What to call, in the order of the table's entries.
     specs: Vec<Arc<PathSpec>>,
+    /// Graded attempts, where the guarantee looks at them; empty elsewhere.
+    seen: Vec<Count>,
     /// Of the requests that ask for nothing; `None` where a limit rules out every path.
     usual: Option<Shown>,
     /// How the goal's budget stood when the table was built.
@@ -67,9 +99,9 @@ impl Fallbacks {
 
 impl Table {
     /// The table's paths must be the enabled ones of `records`, in order.
-    pub(crate) fn new(policy: PolicyTable, records: &[PathRecord], pacer: Pacer) -> Self {
+    pub(crate) fn new(policy: PolicyTable, seen: Vec<Count>, records: &[PathRecord], pacer: Pacer) -> Self {
         let specs = records.iter().filter(|path| path.enabled).map(|path| Arc::clone(&path.spec)).collect();
-        let mut table = Self { policy, specs, usual: None, pacer };
+        let mut table = Self { policy, specs, seen, usual: None, pacer };
         table.usual = table.policy.rules().usual().ok().map(|choices| table.show(choices));
         table
     }
@@ -77,7 +109,17 @@ impl Table {
     /// What was expected of its paths.
     pub(crate) fn outlook(&self) -> Outlook {
         let expected = |offer: &Offer| Expected { dollars: offer.dollars, latency: offer.latency.clone() };
-        Outlook { paths: self.policy.rules().offers().map(expected).collect(), pacer: self.pacer }
+        Outlook::new(self.policy.rules().offers().map(expected).collect(), self.pacer)
+    }
+
+    /// What is known of each path, in the table's order.
+    pub(crate) fn known(&self) -> impl Iterator<Item = PathKnown> {
+        let entries = self.policy.entries().iter().zip(self.policy.rules().offers()).enumerate();
+        entries.map(|(at, (entry, offer))| PathKnown {
+            offer: offer.clone(),
+            seen: self.seen.get(at).copied().unwrap_or_default(),
+            ..PathKnown::of(entry.path, entry.posterior)
+        })
     }
 
     pub(crate) fn spec(&self, index: usize) -> &Arc<PathSpec> {

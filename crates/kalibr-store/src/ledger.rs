@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kalibr_core::counters::{Cell, Count};
+use kalibr_core::counters::{Cell, Count, Epoch};
 use kalibr_core::evidence::Signal;
 use kalibr_core::ids::{Bucket, Goal, KeyedHash, PathId, Pipeline, Timestamp, TraceId};
 use kalibr_core::path::PathSpec;
@@ -32,6 +32,33 @@ pub struct PathRecord {
     pub enabled: bool,
 }
 
+/// A goal that routes by what was known at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freeze {
+    /// When it was frozen.
+    pub at: Timestamp,
+    /// What was known then, as JSON that the engine writes and reads.
+    pub known: String,
+}
+
+/// A goal that learns from scratch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reset {
+    /// When it was reset.
+    pub at: Timestamp,
+    /// The epoch that the reset opened. What was decided before is not learned from.
+    pub epoch: Epoch,
+}
+
+/// A goal that was rolled back to its baseline.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RolledBack {
+    /// When.
+    pub at: Timestamp,
+    /// The lower bound of (baseline − router) that it was rolled back for, in 0..=1.
+    pub lower: f64,
+}
+
 /// A goal with its paths.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GoalRecord {
@@ -39,12 +66,70 @@ pub struct GoalRecord {
     pub id: GoalId,
     /// Its name.
     pub name: Goal,
-    /// Its settings, as JSON that the engine reads.
+    /// Its settings, as JSON that the engine reads. The ledger itself reads two of them: `user_cap`, for what counts is its
+    /// business, and `baseline`, for a comparison with one does not go on with another.
     pub settings: String,
     /// Whether it routes. A deleted goal keeps its history.
     pub active: bool,
     /// All paths it ever had, in order.
     pub paths: Vec<PathRecord>,
+    /// Whether it is frozen.
+    pub frozen: Option<Freeze>,
+    /// Whether it was reset; the last time.
+    pub reset: Option<Reset>,
+    /// Whether it was rolled back.
+    pub rolled_back: Option<RolledBack>,
+    /// The epoch since which the router is compared with the baseline.
+    pub watched_from: Epoch,
+}
+
+impl GoalRecord {
+    /// The epoch since which decisions are learned from.
+    pub fn learns_from(&self) -> Epoch {
+        self.reset.map_or(Epoch(0), |reset| reset.epoch)
+    }
+
+    /// The epoch that decisions made from now on are in, at least.
+    pub fn opened(&self) -> Epoch {
+        self.learns_from().max(self.watched_from)
+    }
+}
+
+/// Something that is done to a goal as a whole.
+#[derive(Debug, Clone, PartialEq)]
+pub enum GoalChange {
+    /// It routes by what is known now, and learns nothing: see [`Freeze::known`].
+    Freeze(String),
+    /// It learns again, and from what happened meanwhile to decisions made before it was frozen.
+    Thaw,
+    /// It learns from scratch. Opens an epoch behind all that decisions were counted in, and behind this one, which is
+    /// the newest that the caller knows of. Not done to a frozen goal.
+    Reset(Epoch),
+    /// The last reset is undone.
+    UndoReset,
+    /// It is rolled back to its baseline, if it is still compared with it since this epoch.
+    RollBack {
+        /// [`RolledBack::lower`].
+        lower: f64,
+        /// [`GoalRecord::watched_from`], as the comparison was made.
+        watched_from: Epoch,
+    },
+    /// It is no longer rolled back. The comparison with the baseline begins anew, in a new epoch, behind this one, which
+    /// is the newest that the caller knows of: what it was rolled back for would do the same again at once.
+    Resume(Epoch),
+}
+
+/// What became of a [`GoalChange`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GoalChanged {
+    /// It was done; with the number of the change.
+    Done(i64),
+    /// There was nothing to do.
+    Already,
+    /// It is not done to a frozen goal.
+    Frozen,
+    /// There is no such goal.
+    Unknown,
 }
 
 /// How a list of paths changes a goal's.
@@ -151,6 +236,8 @@ pub struct DecisionRecord {
     pub decision: DecisionFact,
     /// Its goal's name.
     pub goal: Goal,
+    /// Whether it is beyond its user's cap, and counts nothing.
+    pub beyond_cap: bool,
     /// Its attempts, by index; `at` is when the decision was made while nothing more is known of one.
     pub attempts: Vec<AttemptFact>,
     /// Its signals, by the time they came in.
@@ -167,7 +254,9 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// [`StoreError::Unavailable`] when it may be tried again; nothing was written then.
     fn commit(&self, batch: &[Fact]) -> Result<Committed, StoreError>;
 
-    /// Creates a goal or changes it; without `settings` it keeps those that it has. Writes nothing when nothing changes. Returns it, and the last change by then.
+    /// Creates a goal or changes it; without `settings` it keeps those that it has. Writes nothing when nothing changes.
+    /// Another `user_cap` applies to all that was ever decided for the goal, and the counters follow at once; with another
+    /// `baseline` the comparison begins anew, and a rollback ends. Returns the goal, and the last change by then.
     ///
     /// # Errors
     /// As [`Ledger::commit`].
@@ -180,11 +269,23 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<(GoalRecord, i64), StoreError>;
 
-    /// Stops a goal from routing and takes its paths off it; its history stays. Returns the change, or `None` when there was no such goal.
+    /// Stops a goal from routing and takes its paths off it; its history stays. It is no longer frozen or rolled back: who
+    /// creates it again wants it to work. Returns the change, or `None` when there was no such goal.
     ///
     /// # Errors
     /// As [`Ledger::commit`].
     fn remove_goal(&self, name: &Goal, now: Timestamp) -> Result<Option<i64>, StoreError>;
+
+    /// Does something to a goal as a whole. What is so already is left alone.
+    ///
+    /// # Errors
+    /// As [`Ledger::commit`].
+    fn change_goal(
+        &self,
+        name: &Goal,
+        change: &GoalChange,
+        now: Timestamp,
+    ) -> Result<GoalChanged, StoreError>;
 
     /// Reads one goal.
     ///

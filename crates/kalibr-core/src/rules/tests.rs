@@ -92,9 +92,9 @@ proptest! {
         for step in 0..steps {
             let drawn = choices.draw((f64::from(step) + 0.5) / f64::from(steps));
             prop_assert_eq!(drawn.propensity, choices.propensities[drawn.index]);
-            prop_assert!(!drawn.held_out || drawn.index == 1);
+            prop_assert!(!drawn.held_out() || drawn.index == 1);
             share[drawn.index] += 1.0 / f64::from(steps);
-            held += f64::from(u8::from(drawn.held_out)) / f64::from(steps);
+            held += f64::from(u8::from(drawn.held_out())) / f64::from(steps);
         }
         prop_assert!((held - holdout).abs() < 2e-4);
         for (a, b) in share.iter().zip(&choices.propensities) {

@@ -50,6 +50,7 @@ fn counters_in_memory_are_those_of_the_ledger_also_after_falling_behind() {
             model: None,
             session: None,
             user: None,
+            marks: kalibr_store::Marks::default(),
             at: Timestamp(i64::from(step)),
         };
         let attempt = AttemptFact {

@@ -43,6 +43,7 @@ pub fn decision(goal: GoalId, n: u32, session: Option<KeyedHash>, at: i64) -> De
         model: None,
         session,
         user: None,
+        marks: Marks::default(),
         at: Timestamp(at),
     }
 }
