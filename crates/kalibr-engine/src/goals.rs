@@ -90,6 +90,10 @@ pub struct LearnedPath {
     pub guaranteed: Interval,
     /// Its calls behind the guaranteed interval: graded by a user or the caller, and old enough to stay so.
     pub matured: i64,
+    /// What a request is expected to cost, in dollars; `null` without a price.
+    pub cost_usd: Option<f64>,
+    /// Milliseconds that 95 % of its calls stay below; `null` before any.
+    pub latency_p95_ms: Option<f64>,
     /// Share of its calls that the provider answered, in 0..=1.
     pub availability: f64,
     /// Its calls that somebody graded, not discounted.
@@ -164,7 +168,8 @@ fn scope(goal: &GoalState, key: TableKey, table: &Table, learned: &Learned) -> L
         .iter()
         .zip(shares)
         .zip(sure)
-        .map(|((entry, share), sure)| LearnedPath {
+        .zip(table.rules().offers())
+        .map(|(((entry, share), sure), offer)| LearnedPath {
             path_id: entry.path,
             share,
             p_best: sure.p_best,
@@ -174,6 +179,8 @@ fn scope(goal: &GoalState, key: TableKey, table: &Table, learned: &Learned) -> L
             credible: sure.credible,
             guaranteed: sure.guaranteed,
             matured: sure.matured,
+            cost_usd: offer.dollars,
+            latency_p95_ms: offer.latency.quantile(0.95),
             availability: entry.posterior.availability,
             graded: entry.posterior.graded,
             attempts: entry.posterior.attempts,
