@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use kalibr_engine::core::ids::{Bucket, Goal, PathId, Pipeline, SessionId};
 use kalibr_engine::core::path::PathSpec;
+use kalibr_engine::core::rules::Asked;
 use kalibr_engine::upstream::ChatRequest;
 use kalibr_engine::{CompleteRequest, Completion, Config, DecideRequest, Decision, EngineConfig, Home};
 use pyo3::prelude::*;
@@ -65,6 +66,7 @@ impl Scope {
                 user: self.user.as_deref().map(|user| engine.user_hash(user)),
                 candidates: self.candidates.map(parse).transpose()?,
                 force_model: self.force_model,
+                asked: Asked::default(),
             })
         };
         request().map_err(errors::request_id)

@@ -15,7 +15,6 @@ use kalibr_core::outcome::Reply;
 use kalibr_core::policy::uniform;
 use kalibr_core::posterior::{LearnerConfig, Subject};
 use kalibr_core::rules::{ChoiceRules, Choices, Known, Standing};
-use kalibr_core::safety::Risk;
 use kalibr_core::trace::{Attempt, Share, Trace, moves};
 
 use crate::policy::{Chosen, Policy, Request, Shape};
@@ -26,6 +25,8 @@ use crate::simulator::{Heard, Said};
 pub(crate) struct Settings {
     /// The learner's own.
     pub(crate) learner: LearnerConfig,
+    /// Least probability of a path.
+    pub(crate) floor: f64,
     /// Decisions of a goal between two refreshes of its table. The engine refreshes on change, at most every 50 ms.
     pub(crate) refresh: u32,
     /// Whether reliabilities are learned; otherwise what is believed of a source beforehand stands.
@@ -40,6 +41,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             learner: LearnerConfig::default(),
+            floor: ChoiceRules::default().floor,
             refresh: 10,
             reliability: true,
             buckets: true,
@@ -115,7 +117,7 @@ impl Settings {
             "growth-after-change" => learner.fading.growth_after_change = number()?,
             "restart" => learner.fading.restart = or_off()?,
             "remains" => learner.fading.remains = number()?,
-            "floor" => learner.floor = number()?,
+            "floor" => self.floor = number()?,
             "availability-half-life" => learner.availability_half_life = or_off()?,
             "refresh" => self.refresh = (number()? as u32).max(1),
             "sharing" => learner.sharing = switch()?,
@@ -218,9 +220,9 @@ impl Ours {
             })
             .collect();
         let rules =
-            ChoiceRules { objective: self.settings.objective, floor: config.floor, ..ChoiceRules::default() };
+            ChoiceRules { objective: self.settings.objective, floor: self.settings.floor, ..ChoiceRules::default() };
         // All paths are eligible, so there are choices.
-        scope.choices = rules.prepare(&known, &Standing::default()).choices(Risk::Low, |_| true).ok();
+        scope.choices = rules.prepare(&known, &Standing::default()).usual().ok().cloned();
     }
 
     /// Moves the decision from where it counted to where it counts now.
@@ -257,7 +259,7 @@ impl Policy for Ours {
         let epoch = Epoch(*decisions / Epoch::DECISIONS);
         *decisions += 1;
         let attempt = Attempt { index: 0, path: self.paths[path], reply: Reply::Answered };
-        let trace = Trace { attempts: vec![attempt], signals: Vec::new() };
+        let trace = Trace { attempts: vec![attempt], signals: Vec::new(), side: None };
         self.open.insert(request.decision, Open { epoch, bucket, trace, shares: Vec::new() });
         self.count(request.decision, goal);
         Ok(Chosen { path, propensities })

@@ -7,8 +7,10 @@ use kalibr_core::confidence::{Seen, confidence};
 use kalibr_core::counters::{Cell, Count, Counters, Epoch};
 use kalibr_core::evidence::{Pattern, Source, Strength};
 use kalibr_core::ids::PathId;
-use kalibr_core::policy::{PolicyTable, pick, uniform};
-use kalibr_core::posterior::LearnerConfig;
+use kalibr_core::learner::Learner;
+use kalibr_core::policy::{PolicyTable, uniform};
+use kalibr_core::posterior::{LearnerConfig, Subject};
+use kalibr_core::rules::{Asked, ChoiceRules, Known, Standing};
 
 /// Milliseconds of one of many calls.
 fn timed<T>(times: u32, mut call: impl FnMut() -> T) -> f64 {
@@ -35,10 +37,20 @@ fn main() {
         }
         let config = LearnerConfig::default();
         let times = 2_000 / u32::from(paths);
-        let build = timed(times, || PolicyTable::build(&counters, &ids, &config, 0));
-        let table = PolicyTable::build(&counters, &ids, &config, 0);
-        let choose = timed(10_000, || pick(&table.propensities(|_| true), 0.7));
-        let shares = table.propensities(|_| true);
+        let (subjects, rules) = (ids.iter().copied().map(Subject::unknown), ChoiceRules::default());
+        let subjects: Vec<Subject> = subjects.collect();
+        let built = || {
+            let mut learner = Learner::default();
+            let posteriors = learner.posteriors(&"goal", &"all", &counters, &subjects, &config);
+            let known: Vec<Known> = posteriors.iter().map(|posterior| Known::of(posterior.success)).collect();
+            let paths: Vec<_> = ids.iter().copied().zip(posteriors).collect();
+            PolicyTable::new(0, &paths, known, &rules, &Standing::default())
+        };
+        let build = timed(times, built);
+        let table = built();
+        let choices = || table.rules().choices(&Asked::default(), |_| None);
+        let choose = timed(10_000, || choices().map(|choices| choices.draw(0.7)));
+        let shares = table.shares();
         let seen: Vec<Seen> = table
             .entries()
             .iter()
@@ -54,7 +66,7 @@ fn main() {
                 share,
             })
             .collect();
-        let sure = timed(times.min(200), || confidence(&seen, 0.02, config.floor));
+        let sure = timed(times.min(200), || confidence(&seen, 0.02, rules.floor));
         println!("| {paths} | {build:.3} | {:.2} | {sure:.3} |", choose * 1e3);
     }
 }

@@ -101,6 +101,11 @@ pub fn difference_lower_bound(baseline: Count, router: Count, alpha: f64) -> f64
     outside
 }
 
+/// Whether [`difference_lower_bound`] is above 0, without computing it: some hundred times cheaper, for who looks often.
+pub fn exceeds(baseline: Count, router: Count, alpha: f64) -> bool {
+    is_greater(split(baseline), 1.0, split(router), alpha.clamp(1e-12, 1.0))
+}
+
 /// Whether the rate of `one` times `scale` is above the rate of `other`, with the error `alpha` over all time.
 ///
 /// At a `scale` of 1 this is `difference_lower_bound(one, other, alpha) > 0`, at once: all pairs of rates of which the

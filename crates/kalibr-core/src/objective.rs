@@ -49,7 +49,7 @@ pub use pacer::Pacer;
 pub use within::{SAME_COST, cheapest_within, p_within};
 
 /// What is known of one path when weights are computed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Offer {
     /// The probability that it answers and the answer serves.
     pub success: Beta,

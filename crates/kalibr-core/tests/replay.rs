@@ -8,8 +8,9 @@ use kalibr_core::evidence::{Pattern, Signal, Source, Strength, Value};
 use kalibr_core::ids::{PathId, SignalId, Timestamp};
 use kalibr_core::outcome::Reply;
 use kalibr_core::policy::PolicyTable;
-use kalibr_core::posterior::{LearnerConfig, Subject, posteriors};
+use kalibr_core::posterior::{LearnerConfig, Posterior, Subject, posteriors};
 use kalibr_core::reliability::{Pool, Reliability};
+use kalibr_core::rules::{ChoiceRules, Known as Offered, Standing};
 use kalibr_core::trace::{Attempt, Share, Trace, moves};
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -68,7 +69,8 @@ impl Known {
 
     fn shares(&self) -> Vec<Share> {
         let signals = self.signals.values().filter(|s| !self.withdrawn.contains(&s.id)).cloned();
-        Trace { attempts: self.attempts.values().copied().collect(), signals: signals.collect() }.shares()
+        Trace { attempts: self.attempts.values().copied().collect(), signals: signals.collect(), side: None }
+            .shares()
     }
 }
 
@@ -93,8 +95,10 @@ impl Counted {
         let reliability = Reliability::learn(&self.pool);
         let subjects: Vec<Subject> = (0..PATHS).map(|number| Subject::unknown(path(number))).collect();
         let known = posteriors(&self.counters, &subjects, &reliability, &config);
-        let table = PolicyTable::of((0..PATHS).map(path).zip(known), &config, 0);
-        let mut bits: Vec<u64> = table.propensities(|_| true).into_iter().map(f64::to_bits).collect();
+        let offers: Vec<Offered> = known.iter().map(|posterior| Offered::of(posterior.success)).collect();
+        let paths: Vec<(PathId, Posterior)> = (0..PATHS).map(path).zip(known).collect();
+        let table = PolicyTable::new(0, &paths, offers, &ChoiceRules::default(), &Standing::default());
+        let mut bits: Vec<u64> = table.shares().into_iter().map(f64::to_bits).collect();
         for entry in table.entries() {
             let known = entry.posterior;
             bits.extend([entry.p_best, known.availability].map(f64::to_bits));

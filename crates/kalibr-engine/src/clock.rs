@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use kalibr_core::ids::Timestamp;
 
@@ -23,7 +23,9 @@ impl Clock {
         let start = Instant::now();
         let ahead = AtomicI64::new(i64::MIN);
         Self::new(move || {
-            let wall = jiff::Timestamp::now().as_microsecond();
+            // Before 1970 a clock is not set yet.
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let wall = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
             let passed = i64::try_from(start.elapsed().as_micros()).unwrap_or(i64::MAX);
             let now = wall.saturating_sub(passed);
             let most = ahead.fetch_max(now, Ordering::Relaxed).max(now);

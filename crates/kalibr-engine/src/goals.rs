@@ -3,14 +3,15 @@
 use kalibr_core::confidence::Interval;
 use kalibr_core::ids::{Bucket, Goal, PathId, Pipeline};
 use kalibr_core::path::PathSpec;
-use kalibr_core::policy::PolicyTable;
 use kalibr_store::Scope;
 use serde::Serialize;
 
+use crate::clock::rfc3339;
 use crate::confidence::{Conclusion, conclude};
 use crate::engine::Engine;
 use crate::goal::{GoalSettings, GoalState, TableKey};
 use crate::learn::Learned;
+use crate::table::Table;
 
 /// A goal.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -21,8 +22,24 @@ pub struct GoalInfo {
     pub settings: GoalSettings,
     /// The paths that it routes to.
     pub paths: Vec<GoalPath>,
+    /// Since when it is frozen, as RFC 3339 in UTC: it routes by what was known then, and learns nothing.
+    pub frozen_at: Option<String>,
+    /// When it was reset the last time, as RFC 3339 in UTC: what was decided before is not learned from.
+    pub reset_at: Option<String>,
+    /// Whether it was rolled back to its baseline.
+    pub rolled_back: Option<RollbackInfo>,
     /// What was learned, by pipeline and bucket; first without a pipeline.
     pub learned: Vec<LearnedScope>,
+}
+
+/// A rollback, which holds until somebody resumes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RollbackInfo {
+    /// When, as RFC 3339 in UTC.
+    pub at: String,
+    /// How much better the baseline was shown to be at least, in 0..=1 (lower bound of the difference of the two rates of
+    /// success, anytime-valid).
+    pub baseline_better_by: f64,
 }
 
 /// A path of a goal.
@@ -73,6 +90,10 @@ pub struct LearnedPath {
     pub guaranteed: Interval,
     /// Its calls behind the guaranteed interval: graded by a user or the caller, and old enough to stay so.
     pub matured: i64,
+    /// What a request is expected to cost, in dollars; `null` without a price.
+    pub cost_usd: Option<f64>,
+    /// Milliseconds that 95 % of its calls stay below; `null` before any.
+    pub latency_p95_ms: Option<f64>,
     /// Share of its calls that the provider answered, in 0..=1.
     pub availability: f64,
     /// Its calls that somebody graded, not discounted.
@@ -125,14 +146,21 @@ fn info(goal: &GoalState, learned: &Learned) -> GoalInfo {
     }
     GoalInfo {
         name: goal.record.name.clone(),
-        settings: goal.settings,
+        settings: goal.settings.clone(),
         paths: paths(goal),
+        frozen_at: goal.record.frozen.as_ref().map(|freeze| rfc3339(freeze.at)),
+        reset_at: goal.record.reset.map(|reset| rfc3339(reset.at)),
+        rolled_back: goal.record.rolled_back.map(|rolled_back| RollbackInfo {
+            at: rfc3339(rolled_back.at),
+            baseline_better_by: rolled_back.lower,
+        }),
         learned: tables.into_iter().map(|(key, table)| scope(goal, key, &table, learned)).collect(),
     }
 }
 
-fn scope(goal: &GoalState, key: TableKey, table: &PolicyTable, learned: &Learned) -> LearnedScope {
-    let shares = table.propensities(|_| true);
+fn scope(goal: &GoalState, key: TableKey, table: &Table, learned: &Learned) -> LearnedScope {
+    let table = &table.policy;
+    let shares = table.shares();
     let counted = Scope { goal: goal.record.id, pipeline: key.pipeline.clone(), bucket: key.bucket.clone() };
     let (sure, verdict) = learned.counted(&counted, |counters| conclude(goal, table, &shares, counters));
     let paths = table
@@ -140,7 +168,8 @@ fn scope(goal: &GoalState, key: TableKey, table: &PolicyTable, learned: &Learned
         .iter()
         .zip(shares)
         .zip(sure)
-        .map(|((entry, share), sure)| LearnedPath {
+        .zip(table.rules().offers())
+        .map(|(((entry, share), sure), offer)| LearnedPath {
             path_id: entry.path,
             share,
             p_best: sure.p_best,
@@ -150,6 +179,8 @@ fn scope(goal: &GoalState, key: TableKey, table: &PolicyTable, learned: &Learned
             credible: sure.credible,
             guaranteed: sure.guaranteed,
             matured: sure.matured,
+            cost_usd: offer.dollars,
+            latency_p95_ms: offer.latency.quantile(0.95),
             availability: entry.posterior.availability,
             graded: entry.posterior.graded,
             attempts: entry.posterior.attempts,

@@ -187,7 +187,7 @@ pub fn replay_lines(
         floor: head.floor.unwrap_or(default.floor),
         ..default
     };
-    if let Some(problem) = settings.problem() {
+    if let Some(problem) = settings.problem(&[]) {
         return Err(ReplayError::Head(problem));
     }
     report(&log, head.goal, policy, &learner(&settings), options.since)

@@ -132,7 +132,7 @@ fn one_path_is_always_chosen_and_compared_with_nothing() {
     for _ in 0..30 {
         let decision = engine.decide(&DecideRequest::of(goal())).unwrap();
         assert_eq!((decision.propensity, decision.reason), (1.0, Reason::OnlyPath));
-        assert!(decision.fallbacks.is_empty());
+        assert!(decision.fallbacks.iter().next().is_none());
         say(&engine, Run::Trace(decision.trace), "user_rejected");
     }
     assert!(engine.flush(PATIENCE));
@@ -160,7 +160,8 @@ fn as_many_paths_as_there_may_be_are_all_tried_and_the_good_one_is_found() {
         let kind = if decision.path_id == good { "user_accepted" } else { "user_rejected" };
         say(&engine, Run::Trace(decision.trace), kind);
     }
-    assert!(engine.flush(PATIENCE));
+    // A table of so many paths takes long in a build that is not optimised.
+    assert!(engine.flush(Duration::from_secs(60)));
     let scope = engine.goal(&goal()).unwrap().learned.remove(0);
     let share: f64 = scope.paths.iter().map(|path| path.share).sum();
     assert!((share - 1.0).abs() < 1e-9);

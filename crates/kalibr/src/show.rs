@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use kalibr_engine::core::confidence::{Interval, IntervalKind};
-use kalibr_engine::{Engine, Explanation, GoalInfo, LearnedScope};
+use kalibr_engine::core::safety::Side;
+use kalibr_engine::{Engine, Explanation, GoalInfo, LearnedScope, NotCounted};
 
 /// Nothing is queued by reading: closing is quick.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -29,6 +30,20 @@ pub(crate) fn goals(engine: Option<&Engine>, json: bool) -> anyhow::Result<ExitC
 
 fn goal_text(goal: &GoalInfo) -> String {
     let mut text = format!("{}\n", goal.name);
+    if let Some(at) = &goal.frozen_at {
+        let _ = writeln!(text, "  frozen since {at}: learns nothing until `kalibr thaw {}`", goal.name);
+    }
+    if let Some(at) = &goal.reset_at {
+        let _ = writeln!(text, "  learns from scratch since {at}");
+    }
+    if let Some(rolled_back) = &goal.rolled_back {
+        let _ = writeln!(
+            text,
+            "  rolled back to its baseline at {}, which was shown to serve better by {:.3} or more; `kalibr resume {}` \
+             when the cause is found",
+            rolled_back.at, rolled_back.baseline_better_by, goal.name
+        );
+    }
     for scope in &goal.learned {
         let place = scope_name(scope);
         if !place.is_empty() {
@@ -103,6 +118,18 @@ fn explanation_text(e: &Explanation) -> String {
         e.goal, e.decided_at, e.epoch, e.table_version
     );
     let _ = writeln!(text, "  chosen: {} with probability {:.3}", e.chosen.label, e.propensity);
+    if e.side == Some(Side::HeldOut) {
+        text += "  held out: it took the baseline whatever was learned\n";
+    }
+    if e.rolled_back {
+        text += "  the goal was rolled back to its baseline\n";
+    }
+    text += match e.not_counted {
+        Some(NotCounted::Frozen) => "  counts nothing: the goal was frozen\n",
+        Some(NotCounted::UserCap) => "  counts nothing: its user made as many before it as count\n",
+        Some(NotCounted::BeforeReset) => "  counts nothing: the goal was reset since\n",
+        None => "",
+    };
     if !e.considered.is_empty() {
         text += "known then\n";
     }

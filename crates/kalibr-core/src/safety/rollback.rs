@@ -13,6 +13,65 @@ use serde::{Deserialize, Serialize};
 
 use crate::anytime::difference_lower_bound;
 use crate::counters::Count;
+use crate::evidence::Pattern;
+
+/// By whom a decision was made where a share of decisions is held out. A decision that the caller forced, or that nobody
+/// routed, is on no side, nor is one that was made while nothing was held out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Side {
+    /// By the router.
+    Router = 1,
+    /// By the holdout: it took the baseline whatever was learned.
+    HeldOut = 2,
+}
+
+impl Side {
+    /// The side with this number, as patterns and ledgers keep it; 0 is no side.
+    pub fn from_code(code: u8) -> Option<Self> {
+        [Self::Router, Self::HeldOut].into_iter().find(|side| *side as u8 == code)
+    }
+}
+
+/// The graded decisions of both sides and their scores, not discounted. Integers: they follow revisions exactly.
+///
+/// ```
+/// use kalibr_core::counters::Count;
+/// use kalibr_core::evidence::{Register, Strength};
+/// use kalibr_core::safety::{Side, Sides};
+///
+/// let mut sides = Sides::default();
+/// let pending = Register::default().pattern().on(Some(Side::HeldOut));
+/// sides.add(pending, Count::one(0));
+/// assert_eq!(sides, Sides::default()); // Nobody graded it.
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sides {
+    /// Of the holdout.
+    pub baseline: Count,
+    /// Of the router.
+    pub router: Count,
+}
+
+impl Sides {
+    /// Adds what was counted under this pattern, if it is graded and on a side.
+    pub fn add(&mut self, pattern: Pattern, count: Count) {
+        if pattern.winner().is_none() {
+            return;
+        }
+        match pattern.side() {
+            Some(Side::Router) => self.router += count,
+            Some(Side::HeldOut) => self.baseline += count,
+            None => {}
+        }
+    }
+
+    /// [`rollback`] of both.
+    pub fn verdict(&self, alpha: f64) -> Verdict {
+        rollback(self.baseline, self.router, alpha)
+    }
+}
 
 /// What the holdout says of the router.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
