@@ -127,9 +127,13 @@ impl Row {
         Self { bar, measured: None, verdict: Verdict::Unmeasured, note: why }
     }
 
-    /// Whether even the wide band of a quick run is broken; what could not be measured breaks it too.
+    /// Whether even the wide band of a quick run is broken; what could not be measured breaks it too. A bar that was missed
+    /// without a number (a quality that is never reached has no cost) is for the other bars' bands to judge.
     pub(crate) fn breaks_band(&self) -> bool {
-        self.measured.is_none_or(|measured| measured.mean.is_nan() || measured.mean > self.bar.band)
+        match self.measured {
+            Some(measured) => measured.mean.is_nan() || measured.mean > self.bar.band,
+            None => self.verdict == Verdict::Unmeasured,
+        }
     }
 
     /// The row as Markdown.

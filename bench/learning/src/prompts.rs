@@ -1,5 +1,6 @@
 //! Real prompts, as data.py prepares them: every model's score and cost on each of them is known.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -100,6 +101,32 @@ impl Data {
             costs: meta.mean_costs,
             rows,
         })
+    }
+}
+
+/// What is known of all prompts of one bucket together.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct OfBucket {
+    /// Share of all prompts that each model serves well here.
+    pub(crate) success: Vec<f64>,
+    /// What each model costs here, in dollars over the number of all prompts.
+    pub(crate) costs: Vec<f64>,
+}
+
+impl Data {
+    /// What somebody who knew everything would know of each bucket.
+    pub(crate) fn buckets(&self) -> Vec<OfBucket> {
+        let mut all: BTreeMap<&str, OfBucket> = BTreeMap::new();
+        let (models, share) = (self.models.len(), 1.0 / self.rows.len() as f64);
+        for row in &self.rows {
+            let none = || OfBucket { success: vec![0.0; models], costs: vec![0.0; models] };
+            let of = all.entry(row.prompt.bucket).or_insert_with(none);
+            for model in 0..models {
+                of.success[model] += if row.good[model] { share } else { 0.0 };
+                of.costs[model] += share * row.costs[model];
+            }
+        }
+        all.into_values().collect()
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::bars::{COST, QUALITY, Row};
 use crate::ours::Settings;
 use crate::policies::Named;
-use crate::prompts::{Data, Prompts};
+use crate::prompts::{Data, OfBucket, Prompts};
 use crate::run::{self, Played, Runs};
 use crate::stats::{self, Estimate};
 
@@ -94,8 +94,13 @@ impl Real {
         });
         let best = stats::mean_of(&ours[0].0);
         let (q, c) = (stats::mean(&quality), stats::mean(&dollars));
-        let note =
-            format!("Beta Thompson {q:.4} at ${:.2} per 1,000; ours at delta 0 {:.4}", 1e3 * c, best.mean);
+        let bound = known_cost_at(&self.data.buckets(), q) / c;
+        let note = format!(
+            "Beta Thompson {q:.4} at ${:.2} per 1,000; ours at delta 0 {:.4}; whoever knew the best path of every bucket \
+             beforehand would pay {bound:.2} x",
+            1e3 * c,
+            best.mean
+        );
         if found.mean.is_nan() {
             return Row {
                 measured: None,
@@ -141,9 +146,35 @@ fn cost_at(frontier: &[(f64, f64)], quality: f64) -> f64 {
     cheapest
 }
 
+/// The least cost at a quality for somebody who knows all rates of every bucket, and mixes at best two ways of giving
+/// each bucket a path: the convex hull, walked along by the price of a success.
+fn known_cost_at(buckets: &[OfBucket], quality: f64) -> f64 {
+    let at = |price: f64| {
+        buckets.iter().fold((0.0, 0.0), |(quality, cost), of| {
+            let worth = |path: usize| of.success[path] - price * of.costs[path];
+            let best = (0..of.success.len()).max_by(|&a, &b| worth(a).total_cmp(&worth(b))).unwrap_or(0);
+            (quality + of.success[best], cost + of.costs[best])
+        })
+    };
+    let hull: Vec<(f64, f64)> = (-200..600).map(|step| at(10f64.powf(f64::from(step) / 100.0))).collect();
+    cost_at(&hull, quality)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_knows_all_rates_pays_for_the_dear_path_only_where_it_helps() {
+        let of = |success: [f64; 2], costs: [f64; 2]| OfBucket {
+            success: success.to_vec(),
+            costs: costs.to_vec(),
+        };
+        let buckets = [of([0.45, 0.25], [5.0, 0.0]), of([0.4, 0.4], [5.0, 0.0])];
+        assert!((known_cost_at(&buckets, 0.85) - 5.0).abs() < 1e-9);
+        assert!((known_cost_at(&buckets, 0.75) - 2.5).abs() < 1e-9);
+        assert!(known_cost_at(&buckets, 0.9).is_nan());
+    }
 
     #[test]
     fn the_cost_at_a_quality_lies_on_the_line_between_two_deltas() {
