@@ -12,12 +12,15 @@
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+pub mod ageing;
 pub mod best;
 pub mod counters;
 pub mod drift;
 pub mod evidence;
 pub mod fusion;
 pub mod ids;
+pub mod learner;
+pub mod maturity;
 pub mod objective;
 pub mod outcome;
 pub mod path;
@@ -29,4 +32,6 @@ pub mod replay;
 pub mod rules;
 pub mod safety;
 pub mod series;
+pub mod sharing;
+pub mod silence;
 pub mod trace;

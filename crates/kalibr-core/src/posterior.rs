@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::ageing::Ageing;
 use crate::counters::{Count, Counters};
 use crate::drift::{Span, changes};
 use crate::evidence::{Pattern, Source, Value};
@@ -88,6 +89,12 @@ pub struct LearnerConfig {
     pub availability_half_life: Option<f64>,
     /// Least probability of each path, in 0..=0.5; with many paths all floors together take at most half the traffic.
     pub floor: f64,
+    /// Whether what other buckets and goals know of a path is where it starts from: see [`crate::sharing`].
+    pub sharing: bool,
+    /// Whether fresh verdicts count less where verdicts are taken back later: see [`crate::maturity`].
+    pub maturity: bool,
+    /// Whether silence counts where it says something: see [`crate::silence`].
+    pub silence: bool,
 }
 
 impl Default for LearnerConfig {
@@ -97,6 +104,9 @@ impl Default for LearnerConfig {
             fading: Fading::default(),
             availability_half_life: Some(200.0),
             floor: 0.01,
+            sharing: true,
+            maturity: true,
+            silence: true,
         }
     }
 }
@@ -147,8 +157,12 @@ pub fn posteriors(
     config: &LearnerConfig,
 ) -> Vec<Posterior> {
     let ids: Vec<PathId> = paths.iter().map(|subject| subject.path).collect();
-    let series =
-        Series::read(counters, &ids, |path, pattern, _| reliability.worth(paths[path].model, pattern));
+    let worth = |path: usize, pattern| reliability.worth(paths[path].model, pattern);
+    let ageing = Ageing::learn(counters, &ids, worth, config.maturity, config.silence);
+    let newest = counters.newest().0;
+    let series = Series::read(counters, &ids, |path, pattern, epoch| {
+        ageing.worth(path, pattern, newest.saturating_sub(epoch.0), worth(path, pattern))
+    });
     let ages = series.ages();
     paths
         .iter()
@@ -264,7 +278,13 @@ fn fused(base: Beta, slice: &Slice, doubts: &[Doubt]) -> Beta {
     }
     let mut soft: BTreeMap<Pattern, Soft> = BTreeMap::new();
     for (pattern, more) in &slice.soft {
-        soft.entry(*pattern).and_modify(|known| known.n += more.n).or_insert(*more);
+        let known = soft.entry(*pattern).or_insert(Soft { n: 0.0, ..*more });
+        let n = known.n + more.n;
+        if n > 0.0 {
+            // One pattern says nearly the same at all ages.
+            known.ln_ratio = (known.ln_ratio * known.n + more.ln_ratio * more.n) / n;
+            known.n = n;
+        }
     }
     let plain: Vec<Soft> = soft.values().copied().collect();
     let p = peak(exact, &plain).clamp(0.02, 0.98);
@@ -297,10 +317,12 @@ impl Posterior {
     /// The same path when `prior` was believed of its quality before anything was heard here, and it answers with this
     /// probability.
     ///
-    /// What was heard is kept as a Beta from a uniform prior, so another prior adds to it.
+    /// What was heard is kept as a Beta from a uniform prior, so another prior adds to it. Where it has faded it may be
+    /// worth less than a uniform prior: together they are never worth less than the weaker of the two.
     pub fn given(self, prior: Beta, available: Option<Beta>) -> Self {
+        let both = |own: f64, prior: f64| (own + prior - 1.0).max(own.min(prior));
         let quality =
-            Beta { alpha: self.own.alpha + prior.alpha - 1.0, beta: self.own.beta + prior.beta - 1.0 };
+            Beta { alpha: both(self.own.alpha, prior.alpha), beta: both(self.own.beta, prior.beta) };
         let success = available.map_or(quality, |available| product(available, quality));
         let availability = available.map_or(1.0, Beta::mean);
         Self { success, quality, available, availability, ..self }
