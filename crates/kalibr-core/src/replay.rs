@@ -72,7 +72,7 @@ mod policy;
 pub use estimate::{Estimate, Evaluation, LEAST, NotEnough, Sample, Worth, evaluate};
 pub use lines::{BadLine, Head, LineReader, NamedPath};
 pub use log::{Log, Logged, PathName, UnknownPath};
-pub use policy::{Learner, Policy, UnknownPolicy};
+pub use policy::{Policy, Routing, UnknownPolicy};
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use kalibr_core::ids::{Goal, Timestamp};
 use kalibr_core::objective::Price;
 use kalibr_core::posterior::LearnerConfig;
 use kalibr_core::replay::{
-    Head, LEAST, Learner, LineReader, Log, Logged, NamedPath, PathName, Policy, Worth,
+    Head, LEAST, LineReader, Log, Logged, NamedPath, PathName, Policy, Routing, Worth,
 };
 use kalibr_core::rules::ChoiceRules;
 use kalibr_store::{DecisionKind, LoggedDecision};
@@ -117,7 +117,7 @@ impl Engine {
         })?;
         let is_cut = decisions.len() == options.most;
         let log = Log::new(names(&state), decisions);
-        let mut report = report(&log, Some(goal.clone()), policy, &learner(&state.settings), options.since)?;
+        let mut report = report(&log, Some(goal.clone()), policy, &routing(&state.settings), options.since)?;
         if is_cut {
             report.notes.push(format!("only the latest {} decisions were read", options.most));
         }
@@ -190,13 +190,13 @@ pub fn replay_lines(
     if let Some(problem) = settings.problem() {
         return Err(ReplayError::Head(problem));
     }
-    report(&log, head.goal, policy, &learner(&settings), options.since)
+    report(&log, head.goal, policy, &routing(&settings), options.since)
 }
 
 /// How a goal of these settings learns and chooses.
-fn learner(settings: &GoalSettings) -> Learner {
+fn routing(settings: &GoalSettings) -> Routing {
     let config: LearnerConfig = settings.learner();
-    Learner { config, rules: ChoiceRules { floor: settings.floor, ..ChoiceRules::default() } }
+    Routing { config, rules: ChoiceRules { floor: settings.floor, ..ChoiceRules::default() } }
 }
 
 fn names(goal: &GoalState) -> Vec<PathName> {
@@ -233,10 +233,10 @@ fn report(
     log: &Log,
     goal: Option<Goal>,
     policy: &Policy,
-    learner: &Learner,
+    routing: &Routing,
     since: Option<Timestamp>,
 ) -> Result<ReplayReport, ReplayError> {
-    let found = log.replay(policy, learner, since)?;
+    let found = log.replay(policy, routing, since)?;
     let mut notes = Vec::new();
     if matches!(policy, Policy::Delta(_)) && !log.knows_costs() {
         notes.push(
