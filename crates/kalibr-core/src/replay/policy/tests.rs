@@ -192,7 +192,7 @@ fn read(lines: &str) -> Result<(Head, Log), String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(8))]
 
     #[test]
     fn a_log_that_is_written_and_read_again_is_replayed_to_the_same_numbers(
