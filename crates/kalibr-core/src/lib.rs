@@ -13,7 +13,9 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod ageing;
+pub mod anytime;
 pub mod best;
+pub mod confidence;
 pub mod counters;
 pub mod drift;
 pub mod evidence;

@@ -10,6 +10,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ageing::Ageing;
 use crate::counters::{Count, Counters};
 use crate::drift::{Span, changes};
@@ -20,7 +22,7 @@ use crate::reliability::{Doubt, Reliability, parts};
 use crate::series::{Series, Slice, effective, score};
 
 /// A Beta distribution over a probability.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Beta {
     /// Successes and the prior's, > 0.
     pub alpha: f64,
@@ -87,8 +89,6 @@ pub struct LearnerConfig {
     pub fading: Fading,
     /// Attempts after which a provider's earlier answers and failures count half.
     pub availability_half_life: Option<f64>,
-    /// Least probability of each path, in 0..=0.5; with many paths all floors together take at most half the traffic.
-    pub floor: f64,
     /// Whether what other buckets and goals know of a path is where it starts from: see [`crate::sharing`].
     pub sharing: bool,
     /// Whether fresh verdicts count less where verdicts are taken back later: see [`crate::maturity`].
@@ -103,7 +103,6 @@ impl Default for LearnerConfig {
             half_life: Some(800.0),
             fading: Fading::default(),
             availability_half_life: Some(200.0),
-            floor: 0.01,
             sharing: true,
             maturity: true,
             silence: true,
@@ -112,7 +111,7 @@ impl Default for LearnerConfig {
 }
 
 /// What is known of one path.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Posterior {
     /// P(it answers and the answer serves), matched by mean and variance.
     pub success: Beta,
@@ -205,7 +204,7 @@ fn tallies(counters: &Counters, paths: &[PathId], config: &LearnerConfig) -> Vec
     // Ages count what happened in strictly later epochs: walk from the newest and add an epoch up only when it is done.
     let (mut later, mut here) = (0, 0);
     let mut epoch = None;
-    for (cell, Count { n, .. }) in counters.iter().rev() {
+    for (cell, Count { n, .. }) in counters.evidence().rev() {
         if epoch != Some(cell.epoch) {
             later += std::mem::take(&mut here);
             epoch = Some(cell.epoch);

@@ -65,7 +65,7 @@ impl Series {
         mut worth: impl FnMut(usize, Pattern, Epoch) -> Worth,
     ) -> Self {
         let mut series = Self { epochs: Vec::new(), paths: vec![Vec::new(); paths.len()] };
-        for (Cell { epoch, path, pattern }, Count { n, score }) in counters.iter() {
+        for (Cell { epoch, path, pattern }, Count { n, score }) in counters.evidence() {
             let Some(index) = paths.iter().position(|known| *known == path) else { continue };
             if series.epochs.last() != Some(&epoch) {
                 series.epochs.push(epoch);

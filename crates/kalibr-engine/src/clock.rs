@@ -1,27 +1,68 @@
 //! Where the engine's time comes from.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use kalibr_core::ids::Timestamp;
 
 /// Tells the time. A test or a replay gives its own.
+///
+/// It never goes back, though the machine's may (a correction over the network, somebody who sets it): what a user says
+/// of an answer must not come to lie before the answer, or a session's signal would grade the run before, or none.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+pub struct Clock {
+    read: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// The latest moment told.
+    last: Arc<AtomicI64>,
+}
 
 impl Clock {
-    /// The machine's clock.
+    /// The machine's clock. After it was set back this one goes on at its pace, from where it was.
     pub fn system() -> Self {
-        Self::new(|| Timestamp(jiff::Timestamp::now().as_microsecond()))
+        let start = Instant::now();
+        let ahead = AtomicI64::new(i64::MIN);
+        Self::new(move || {
+            // Before 1970 a clock is not set yet.
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let wall = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+            let passed = i64::try_from(start.elapsed().as_micros()).unwrap_or(i64::MAX);
+            let now = wall.saturating_sub(passed);
+            let most = ahead.fetch_max(now, Ordering::Relaxed).max(now);
+            Timestamp(most.saturating_add(passed))
+        })
     }
 
-    /// A clock that asks `now`.
+    /// A clock that asks `now`. Where that goes back, this one goes on by a microsecond each time that it is asked, until
+    /// the other has caught up.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicI64, Ordering};
+    /// use std::sync::Arc;
+    ///
+    /// use kalibr_engine::Clock;
+    /// use kalibr_engine::core::ids::Timestamp;
+    ///
+    /// let hands = Arc::new(AtomicI64::new(5_000));
+    /// let clock = { let hands = Arc::clone(&hands); Clock::new(move || Timestamp(hands.load(Ordering::Relaxed))) };
+    /// assert_eq!([clock.now(), clock.now()], [Timestamp(5_000), Timestamp(5_000)]);
+    /// hands.store(1_000, Ordering::Relaxed);
+    /// assert_eq!([clock.now(), clock.now()], [Timestamp(5_001), Timestamp(5_002)]);
+    /// hands.store(6_000, Ordering::Relaxed);
+    /// assert_eq!(clock.now(), Timestamp(6_000));
+    /// ```
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
+        Self { read: Arc::new(now), last: Arc::new(AtomicI64::new(i64::MIN)) }
     }
 
     /// This moment.
     pub fn now(&self) -> Timestamp {
-        (self.0)()
+        let read = (self.read)();
+        let last = self.last.fetch_max(read.0, Ordering::Relaxed);
+        if read.0 >= last {
+            return read;
+        }
+        Timestamp(self.last.fetch_add(1, Ordering::Relaxed).saturating_add(1))
     }
 }
 

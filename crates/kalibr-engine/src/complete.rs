@@ -4,6 +4,7 @@
 //! an attempt of which nothing is known: that speaks neither for nor against the path.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use futures_util::stream::{BoxStream, StreamExt, unfold};
 use kalibr_core::ids::{PathId, Timestamp, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
 use kalibr_core::path::PathSpec;
-use kalibr_store::{AttemptFact, Fact};
+use kalibr_store::{AttemptFact, CallRecord, Fact, Scope};
 use kalibr_upstream::{Answer, AnswerStream, Blame, ChatRequest, Ending, Failure, StreamEnd, Target, Usage};
 
 use crate::decide::{DecideRequest, Decision};
@@ -46,7 +47,7 @@ pub struct Completion {
     /// The path that answered.
     pub path_id: PathId,
     /// What was called.
-    pub path: PathSpec,
+    pub path: Arc<PathSpec>,
     /// The provider's answer, untouched.
     pub answer: Answer,
 }
@@ -62,7 +63,7 @@ pub struct CompletionStream {
     /// The path that answers.
     pub path_id: PathId,
     /// What was called.
-    pub path: PathSpec,
+    pub path: Arc<PathSpec>,
     /// The provider's status, 200 to 299.
     pub status: u16,
     /// The content type as the provider named it.
@@ -176,18 +177,24 @@ impl Engine {
 
     fn walk(&self, request: &CompleteRequest) -> Result<Walk, CompleteError> {
         let decision = self.decide_classed(&request.decide, || crate::bucket::bucket_of(&request.body))?;
-        let chosen = (decision.path_id, decision.path.clone());
-        let mut paths: Vec<_> = std::iter::once(chosen).chain(decision.fallbacks.iter().cloned()).collect();
-        paths.truncate(MAX_ATTEMPTS);
+        let chosen = (decision.path_id, Arc::clone(&decision.path));
+        let fallbacks = decision.fallbacks.iter().cloned();
+        let paths: Vec<_> = std::iter::once(chosen).chain(fallbacks).take(MAX_ATTEMPTS).collect();
         let deadline = request.timeout.map(|timeout| (timeout, tokio::time::Instant::now() + timeout));
-        Ok(Walk { decision, paths: paths.into_iter(), attempts: 0, deadline })
+        let scope = Scope {
+            goal: decision.goal_id,
+            pipeline: request.decide.pipeline.clone(),
+            bucket: decision.bucket.clone(),
+        };
+        Ok(Walk { decision, scope, paths: paths.into_iter(), attempts: 0, deadline })
     }
 }
 
 /// The way from the chosen path over its fallbacks.
 struct Walk {
     decision: Decision,
-    paths: std::vec::IntoIter<(PathId, PathSpec)>,
+    scope: Scope,
+    paths: std::vec::IntoIter<(PathId, Arc<PathSpec>)>,
     attempts: u16,
     deadline: Option<(Duration, tokio::time::Instant)>,
 }
@@ -197,17 +204,15 @@ struct Step {
     attempt: Attempting,
     index: u16,
     path_id: PathId,
-    path: PathSpec,
+    path: Arc<PathSpec>,
     /// Whom to call with what; a path whose model nobody serves fails like a provider that is down.
     call: Result<(Target, ChatRequest), Failure>,
 }
 
 impl Walk {
     fn step(&mut self, engine: &Engine, body: &ChatRequest) -> Result<Step, CompleteError> {
-        let (path_id, path) = self
-            .paths
-            .next()
-            .ok_or_else(|| crate::DecideError::NoEligiblePath(self.decision.goal.clone()))?;
+        let none = || crate::DecideError::NoEligiblePath(self.decision.goal.clone(), String::new());
+        let (path_id, path) = self.paths.next().ok_or_else(none)?;
         let index = self.attempts;
         self.attempts += 1;
         let call = match engine.upstream().resolve(&path.model) {
@@ -217,7 +222,7 @@ impl Walk {
             }
             Err(error) => Err(Failure::new(FailureCategory::ProviderError, Blame::Path, error.to_string())),
         };
-        let attempt = Attempting::start(engine, self.decision.trace, index, path_id);
+        let attempt = Attempting::start(engine, self.decision.trace, &self.scope, index, path_id);
         Ok(Step { attempt, index, path_id, path, call })
     }
 
@@ -303,6 +308,7 @@ fn watched(stream: AnswerStream, attempt: Attempting) -> BoxStream<'static, Resu
 struct Attempting {
     engine: Engine,
     trace: TraceId,
+    scope: Scope,
     index: u16,
     path: PathId,
     started: Timestamp,
@@ -310,8 +316,17 @@ struct Attempting {
 }
 
 impl Attempting {
-    fn start(engine: &Engine, trace: TraceId, index: u16, path: PathId) -> Self {
-        Self { engine: engine.clone(), trace, index, path, started: engine.clock().now(), recorded: false }
+    fn start(engine: &Engine, trace: TraceId, scope: &Scope, index: u16, path: PathId) -> Self {
+        let scope = scope.clone();
+        Self {
+            engine: engine.clone(),
+            trace,
+            scope,
+            index,
+            path,
+            started: engine.clock().now(),
+            recorded: false,
+        }
     }
 
     fn answered(mut self, status: u16, usage: Option<Usage>) {
@@ -336,6 +351,18 @@ impl Attempting {
         self.recorded = true;
         let now = self.engine.clock().now();
         let tokens = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        let tokens = usage.map(|usage| (tokens(usage.prompt_tokens), tokens(usage.completion_tokens)));
+        let latency_ms = u32::try_from(now.since(self.started).max(0) / 1_000).unwrap_or(u32::MAX);
+        // A path that fails at once is not fast.
+        let took_time = reply == Reply::Answered || category == Some(FailureCategory::Timeout);
+        if tokens.is_some() || took_time {
+            self.engine.learned().completed(CallRecord {
+                scope: self.scope.clone(),
+                path: self.path,
+                tokens,
+                latency_ms: took_time.then_some(latency_ms),
+            });
+        }
         self.engine.log(Fact::Attempt(AttemptFact {
             trace: self.trace,
             index: self.index,
@@ -343,9 +370,9 @@ impl Attempting {
             reply,
             category,
             status,
-            prompt_tokens: usage.map(|usage| tokens(usage.prompt_tokens)),
-            completion_tokens: usage.map(|usage| tokens(usage.completion_tokens)),
-            latency_ms: Some(u32::try_from(now.since(self.started).max(0) / 1_000).unwrap_or(u32::MAX)),
+            prompt_tokens: tokens.map(|(input, _)| input),
+            completion_tokens: tokens.map(|(_, output)| output),
+            latency_ms: Some(latency_ms),
             at: now,
         }));
     }

@@ -1,14 +1,16 @@
 //! The engine: everything that one process needs to route, record and learn.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use kalibr_core::ids::{Goal, HashKey, KeyedHash, SessionId};
+use kalibr_core::ids::{Goal, HashKey, KeyedHash, SessionId, TraceId};
+use kalibr_core::objective::Price;
 use kalibr_core::path::{MAX_PATHS, PathSpec};
 use kalibr_store::{Ack, Fact, Ledger, PathUpdate, SqliteLedger, StoreError, Writer, WriterConfig};
-use kalibr_upstream::Upstream;
+use kalibr_upstream::{Prices, Upstream};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -16,9 +18,10 @@ use crate::error::{EngineError, GoalError, SignalError};
 use crate::goal::GoalSettings;
 use crate::home::Home;
 use crate::learn::Learned;
+use crate::traces::{Traces, from_system};
 
 /// How long a changed goal may take to be in the policy table.
-const GOAL_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const GOAL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What an engine is made of.
 #[derive(Debug)]
@@ -31,8 +34,23 @@ pub struct EngineConfig {
     pub clock: Clock,
     /// The seed of its draws; random when absent.
     pub seed: Option<u64>,
+    /// What models cost, where the list of prices is to be corrected or completed.
+    pub prices: BTreeMap<String, Price>,
+    /// When what was heard changes the choices.
+    pub refresh: Refresh,
     /// Bounds of the queue before the ledger.
     pub writer: WriterConfig,
+}
+
+/// When what was heard changes the choices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Refresh {
+    /// Soon after it was committed.
+    #[default]
+    Soon,
+    /// At [`Engine::flush`], and when a goal is changed. The same stream with the same seed and clock then makes the same
+    /// decisions, however fast the disk is: for replays and tests.
+    AtFlush,
 }
 
 impl EngineConfig {
@@ -50,6 +68,8 @@ impl EngineConfig {
             upstream: config.upstream(env)?,
             clock: Clock::system(),
             seed: None,
+            prices: config.prices.clone(),
+            refresh: Refresh::default(),
             writer: WriterConfig::default(),
         })
     }
@@ -71,6 +91,7 @@ struct Inner {
     hash_key: HashKey,
     seed: u64,
     draws: AtomicU64,
+    traces: Traces,
 }
 
 impl Drop for Inner {
@@ -81,7 +102,7 @@ impl Drop for Inner {
 }
 
 /// Writes to the ledger, again and again for some seconds while other processes hold it.
-fn patiently<T>(write: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+pub(crate) fn patiently<T>(write: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
     let deadline = Instant::now() + GOAL_PATIENCE;
     loop {
         match write() {
@@ -135,7 +156,9 @@ impl Engine {
     /// [`EngineError`] when the secret or the ledger cannot be used.
     pub fn open_on(ledger: Arc<dyn Ledger>, config: EngineConfig) -> Result<Self, EngineError> {
         let hash_key = config.home.hash_key()?;
-        let learned = Arc::new(Learned::load(&*ledger, &config.clock)?);
+        let providers = config.upstream.providers().clone();
+        let prices = Arc::new(Prices::new(config.prices, providers));
+        let learned = Arc::new(Learned::load(&*ledger, &config.clock, prices, config.refresh)?);
         let (wake, clock) = (Arc::clone(&learned), config.clock.clone());
         let writer =
             Writer::start(Arc::clone(&ledger), config.writer, move || clock.now(), move |_| wake.wake())
@@ -153,8 +176,9 @@ impl Engine {
             upstream: config.upstream,
             clock: config.clock,
             hash_key,
-            seed: config.seed.unwrap_or_else(rand::random),
+            seed: config.seed.unwrap_or_else(from_system),
             draws: AtomicU64::new(0),
+            traces: Traces::new(),
         })))
     }
 
@@ -169,7 +193,7 @@ impl Engine {
         paths: &[PathSpec],
         update: PathUpdate,
     ) -> Result<(), GoalError> {
-        if let Some(problem) = settings.problem() {
+        if let Some(problem) = settings.problem(paths) {
             return Err(GoalError::Settings(problem));
         }
         self.write_goal(name, Some(settings), paths, update)
@@ -224,7 +248,7 @@ impl Engine {
         self.goal_visible(seq).map(|()| true)
     }
 
-    fn goal_visible(&self, seq: i64) -> Result<(), GoalError> {
+    pub(crate) fn goal_visible(&self, seq: i64) -> Result<(), GoalError> {
         self.0.learned.wake_at_once();
         let visible = self.0.learned.wait_for(seq, Instant::now() + GOAL_PATIENCE);
         if visible { Ok(()) } else { Err(GoalError::Slow) }
@@ -246,7 +270,10 @@ impl Engine {
             .wait_timeout_while(answer, patience, |answer| answer.is_none())
             .unwrap_or_else(PoisonError::into_inner);
         match &*answer {
-            Some(Ok(seq)) => self.0.learned.wait_for(*seq, deadline),
+            Some(Ok(seq)) => {
+                self.0.learned.wake_at_once();
+                self.0.learned.wait_for(*seq, deadline)
+            }
             _ => false,
         }
     }
@@ -313,12 +340,21 @@ impl Engine {
         &self.0.learned
     }
 
+    pub(crate) fn prices(&self) -> &Prices {
+        self.0.learned.prices()
+    }
+
     pub(crate) fn clock(&self) -> &Clock {
         &self.0.clock
     }
 
     pub(crate) fn seed(&self) -> u64 {
         self.0.seed
+    }
+
+    /// A fresh trace id.
+    pub(crate) fn new_trace(&self) -> TraceId {
+        self.0.traces.next()
     }
 
     pub(crate) fn next_draw(&self) -> u64 {

@@ -7,11 +7,9 @@ use std::io::BufRead;
 
 use kalibr_core::ids::{Goal, Timestamp};
 use kalibr_core::objective::Price;
-use kalibr_core::posterior::LearnerConfig;
 use kalibr_core::replay::{
     Head, LEAST, LineReader, Log, Logged, NamedPath, PathName, Policy, Routing, Worth,
 };
-use kalibr_core::rules::ChoiceRules;
 use kalibr_store::{DecisionKind, LoggedDecision};
 use serde::Serialize;
 
@@ -140,7 +138,7 @@ impl Engine {
         let head = Head {
             goal: Some(goal.clone()),
             half_life: Some(state.settings.half_life),
-            floor: Some(state.settings.floor),
+            rules: Some(state.settings.rules()),
             paths: names(&state).into_iter().map(named).collect(),
         };
         let mut written = write(&head.line());
@@ -182,21 +180,17 @@ pub fn replay_lines(
     }
     let (head, log) = reader.finish();
     let default = GoalSettings::default();
-    let settings = GoalSettings {
-        half_life: head.half_life.unwrap_or(default.half_life),
-        floor: head.floor.unwrap_or(default.floor),
-        ..default
-    };
-    if let Some(problem) = settings.problem() {
+    let settings = GoalSettings { half_life: head.half_life.unwrap_or(default.half_life), ..default };
+    let rules = head.rules.unwrap_or_default();
+    if let Some(problem) = settings.problem(&[]).or_else(|| rules.problem().map(str::to_owned)) {
         return Err(ReplayError::Head(problem));
     }
-    report(&log, head.goal, policy, &routing(&settings), options.since)
+    report(&log, head.goal, policy, &Routing { rules, ..routing(&settings) }, options.since)
 }
 
 /// How a goal of these settings learns and chooses.
 fn routing(settings: &GoalSettings) -> Routing {
-    let config: LearnerConfig = settings.learner();
-    Routing { config, rules: ChoiceRules { floor: settings.floor, ..ChoiceRules::default() } }
+    Routing { config: settings.learner(), rules: settings.rules() }
 }
 
 fn names(goal: &GoalState) -> Vec<PathName> {

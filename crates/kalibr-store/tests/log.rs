@@ -36,7 +36,7 @@ fn a_log_comes_in_the_order_of_decisions_with_what_each_attempt_counts_for() {
         |propensity| Considered { path: path("a"), propensity, expected: 0.5, graded: 0, not_eligible: None };
     let made = |n: u32, at, propensity| {
         Fact::Decision(Box::new(DecisionFact {
-            considered: vec![considered(propensity)],
+            considered: vec![considered(propensity)].into(),
             ..decision(goal.id, n, None, at)
         }))
     };

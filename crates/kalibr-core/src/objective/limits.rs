@@ -96,8 +96,10 @@ pub enum NotEligible {
     TooRisky,
     /// Soft: the task's risk is high, and it was not shown to be as good as the baseline.
     NotAsGoodAsBaseline,
-    /// Hard: the caller or the engine ruled it out for this request (not a candidate, its provider is down).
-    NotAsked,
+    /// Hard: it is none of the paths that the caller allows.
+    NotACandidate,
+    /// Hard: the caller forced another model.
+    AnotherForced,
 }
 
 impl NotEligible {
@@ -112,7 +114,8 @@ impl NotEligible {
             Self::OverBudget { .. } => "budget",
             Self::TooRisky => "path_risk",
             Self::NotAsGoodAsBaseline => "task_risk",
-            Self::NotAsked => "not_asked",
+            Self::NotACandidate => "not_a_candidate",
+            Self::AnotherForced => "another_forced",
         }
     }
 
@@ -147,7 +150,8 @@ impl fmt::Display for NotEligible {
             Self::NotAsGoodAsBaseline => {
                 f.write_str("the task's risk is high, and it was not shown to be as good as the baseline")
             }
-            Self::NotAsked => f.write_str("ruled out for this request"),
+            Self::NotACandidate => f.write_str("not among the candidates"),
+            Self::AnotherForced => f.write_str("another model was forced"),
         }
     }
 }

@@ -9,11 +9,10 @@ use super::{Evaluation, evaluate};
 use crate::counters::{Cell, Count, Counters};
 use crate::ids::Timestamp;
 use crate::learner::Learner;
-use crate::objective::{Objective, Offer, SURE};
+use crate::objective::{NotEligible, Objective, Offer, SURE};
 use crate::path::PathSpec;
 use crate::posterior::{LearnerConfig, Subject};
-use crate::rules::{ChoiceRules, Known, Prepared, Standing};
-use crate::safety::Risk;
+use crate::rules::{Asked, ChoiceRules, Known, Prepared, Standing};
 
 /// Tables are rebuilt when a class has grown by one part in this many, at most every 25 decisions: a router refreshes
 /// all the time, and while little is known each decision moves it.
@@ -187,9 +186,11 @@ impl Log {
             .map(|entry| {
                 let p = &entry.sample.propensities;
                 let target = if entry.drawn {
-                    let open = |path: usize| p.get(path).is_some_and(|p| *p > 0.0);
+                    let ruled_out = |path: usize| {
+                        (!p.get(path).is_some_and(|p| *p > 0.0)).then_some(NotEligible::NotACandidate)
+                    };
                     // The one place that asks the rules for the probabilities of a request.
-                    let choices = replayed.table(entry.sample.class).choices(Risk::Low, open);
+                    let choices = replayed.table(entry.sample.class).choices(&Asked::default(), ruled_out);
                     choices.ok().map(|choices| choices.propensities)
                 } else {
                     None

@@ -66,6 +66,7 @@ fn decision(connection: &Connection, trace: TraceId) -> Result<Option<LoggedDeci
             .map(|attempt| Attempt { index: attempt.index, path: attempt.path, reply: attempt.reply })
             .collect(),
         signals: signals.into_iter().filter(|s| !s.withdrawn).map(|s| s.signal).collect(),
+        side: None,
     };
     Ok(Some(LoggedDecision {
         trace,

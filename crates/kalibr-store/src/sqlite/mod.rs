@@ -4,6 +4,7 @@
 //! never holds up the others. All are opened on first use and closed by [`Ledger::suspend`].
 
 mod batch;
+mod cap;
 mod codec;
 mod goals;
 mod log;
@@ -23,11 +24,15 @@ use crate::error::StoreError;
 use crate::facts::{Fact, GoalId};
 use crate::gate::Gate;
 use crate::ledger::{
-    Changes, Committed, DecisionRecord, GoalRecord, Ledger, LoggedDecision, PathUpdate, Piece, Recount,
+    CallRecord, Changes, Committed, DecisionRecord, GoalChange, GoalChanged, GoalRecord, Ledger,
+    LoggedDecision, PathUpdate, Piece, Recount,
 };
 
 /// Schema versions, oldest first: `user_version` counts how many of them a file has been through.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("safety.sql")];
+
+/// The version since which the counters mean the same: what an older version counted is counted again.
+const COUNTS_AS_NOW: i64 = 2;
 
 /// How long one call waits for another process's transaction. The caller tries again after that.
 const BUSY: Duration = Duration::from_secs(1);
@@ -208,6 +213,9 @@ fn migrate(connection: &mut Connection) -> Result<(), Problem> {
     for step in MIGRATIONS.iter().skip(version as usize) {
         transaction.execute_batch(step)?;
     }
+    if (1..COUNTS_AS_NOW).contains(&version) {
+        recount::repair(&transaction)?;
+    }
     if version < newest {
         transaction.pragma_update(None, "user_version", newest)?;
     }
@@ -240,6 +248,15 @@ impl Ledger for SqliteLedger {
         self.write(|transaction| goals::remove(transaction, &self.tenant, name, now))
     }
 
+    fn change_goal(
+        &self,
+        name: &Goal,
+        change: &GoalChange,
+        now: Timestamp,
+    ) -> Result<GoalChanged, StoreError> {
+        self.write(|transaction| goals::change(transaction, &self.tenant, name, change, now))
+    }
+
     fn goal(&self, id: GoalId) -> Result<Option<GoalRecord>, StoreError> {
         self.with(&self.tail, |connection| read::goal(connection, id))
     }
@@ -257,6 +274,10 @@ impl Ledger for SqliteLedger {
             let transaction = connection.transaction()?;
             read::changes(&transaction, since)
         })
+    }
+
+    fn calls(&self, decisions: u32, take: &mut dyn FnMut(CallRecord)) -> Result<(), StoreError> {
+        self.with(&self.tail, |connection| read::calls(connection, &self.tenant, decisions, take))
     }
 
     fn decision(&self, trace: TraceId) -> Result<Option<DecisionRecord>, StoreError> {
