@@ -339,7 +339,7 @@ mod tests {
         let policies = [Named::parse("kalibr", &crate::ours::Settings::default()).expect("it is one")];
         let regret = |threads| {
             let mut short = scenario.clone();
-            short.decisions = 1_000;
+            short.decisions = 400;
             let world = |seed| Simulated::new(short.clone(), seed);
             let runs = Runs { seeds: Seeds::Tuning, count: 3, threads };
             all(world, &policies, runs)[0].each(|outcome| outcome.regret)
