@@ -65,7 +65,7 @@ impl std::str::FromStr for Buckets {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GoalSettings {
-    /// Graded attempts after which older evidence counts half; 0 forgets nothing. Default 800.
+    /// Graded attempts after which older evidence counts half; 0 forgets nothing. Default 1600.
     pub half_life: f64,
     /// See [`ChoiceRules::floor`].
     pub floor: f64,
