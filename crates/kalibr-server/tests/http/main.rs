@@ -12,6 +12,7 @@ mod learning;
 mod models;
 mod privacy;
 mod provider;
+mod replay;
 mod rules;
 mod sessions;
 mod shutdown;
