@@ -284,19 +284,11 @@ impl GoalState {
 
     pub(crate) fn unknown(&self) -> Arc<Table> {
         self.unknown.load_full().unwrap_or_else(|| {
-            let table = Arc::new(match &self.frozen {
+            let table = match &self.frozen {
                 Some(frozen) => self.frozen_table(frozen, None),
-                None => {
-                    let outlook = Calls::default().outlook(self, None);
-                    let known: Vec<PathKnown> = self
-                        .blank()
-                        .into_iter()
-                        .zip(outlook.paths())
-                        .map(|(path, e)| path.expecting(e))
-                        .collect();
-                    self.table_of(&known, outlook.pacer, self.seq as u64)
-                }
-            });
+                None => self.blank_table(),
+            };
+            let table = Arc::new(table);
             // Should the refresher be quicker, its table knows more.
             let nobody: Option<Arc<Table>> = None;
             self.unknown.compare_and_swap(&nobody, Some(Arc::clone(&table)));
@@ -352,6 +344,14 @@ impl GoalState {
             .zip(blank)
             .map(|(subject, posterior)| PathKnown::of(subject.path, posterior))
             .collect()
+    }
+
+    /// The table where nothing is known but prices.
+    fn blank_table(&self) -> Table {
+        let outlook = Calls::default().outlook(self, None);
+        let known: Vec<PathKnown> =
+            self.blank().into_iter().zip(outlook.paths()).map(|(path, e)| path.expecting(e)).collect();
+        self.table_of(&known, outlook.pacer, self.seq as u64)
     }
 
     /// The table of a key, or of those that nothing was known of, by what was known when the goal was frozen.
