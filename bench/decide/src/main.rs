@@ -20,7 +20,7 @@ const PATHS: usize = 8;
 /// Calls between two looks at the writer's queue.
 const CHUNK: u64 = 256;
 /// Records that may wait before the caller pauses, and how few must be left before it goes on. The queue takes 65,536.
-const QUEUE: (usize, usize) = (40_000, 10_000);
+const QUEUE: (usize, usize) = (8_192, 2_048);
 /// Calls that are made of a writer that sleeps, a millisecond apart.
 const LONE_CALLS: u64 = 10_000;
 const PATIENCE: Duration = Duration::from_mins(2);

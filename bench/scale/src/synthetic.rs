@@ -13,8 +13,8 @@ use kalibr_core::path::PathSpec;
 use kalibr_core::policy::uniform;
 use kalibr_core::trace::{Share, moves};
 use kalibr_store::{
-    Change, Changes, Committed, CounterRow, DecisionRecord, Fact, GoalChange, GoalChanged, GoalId,
-    GoalRecord, Ledger, PathRecord, PathUpdate, Piece, Receipt, Recount, Scope, StoreError,
+    CallRecord, Change, Changes, Committed, CounterRow, DecisionRecord, Fact, GoalChange, GoalChanged,
+    GoalId, GoalRecord, Ledger, PathRecord, PathUpdate, Piece, Receipt, Recount, Scope, StoreError,
 };
 
 use crate::traffic::{self, Epochs, Fate, PATHS, WEEK};
@@ -228,6 +228,10 @@ impl Ledger for Synthetic {
 
     fn remove_goal(&self, _: &Goal, _: Timestamp) -> Result<Option<i64>, StoreError> {
         Ok(None)
+    }
+
+    fn calls(&self, _: u32, _: &mut dyn FnMut(CallRecord)) -> Result<(), StoreError> {
+        Ok(())
     }
 
     fn change_goal(&self, _: &Goal, _: &GoalChange, _: Timestamp) -> Result<GoalChanged, StoreError> {

@@ -44,6 +44,20 @@ pub enum Risk {
     High,
 }
 
+impl std::str::FromStr for Risk {
+    type Err = &'static str;
+
+    /// Reads a name.
+    ///
+    /// # Errors
+    /// A sentence that tells the names.
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let named = [("low", Self::Low), ("medium", Self::Medium), ("high", Self::High)];
+        let found = named.into_iter().find_map(|(known, risk)| (known == name).then_some(risk));
+        found.ok_or("a risk is \"low\", \"medium\" or \"high\"")
+    }
+}
+
 impl Risk {
     /// Whether a path of this risk may serve a task of that.
     pub const fn may_serve(self, task: Self) -> bool {

@@ -1,6 +1,7 @@
 //! Where the engine's time comes from.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use kalibr_core::ids::Timestamp;
 
@@ -11,7 +12,11 @@ pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 impl Clock {
     /// The machine's clock.
     pub fn system() -> Self {
-        Self::new(|| Timestamp(jiff::Timestamp::now().as_microsecond()))
+        Self::new(|| {
+            // Before 1970 a clock is not set yet.
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+        })
     }
 
     /// A clock that asks `now`.

@@ -14,7 +14,7 @@ use futures_util::stream::{BoxStream, StreamExt, unfold};
 use kalibr_core::ids::{PathId, Timestamp, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
 use kalibr_core::path::PathSpec;
-use kalibr_store::{AttemptFact, Fact};
+use kalibr_store::{AttemptFact, CallRecord, Fact, Scope};
 use kalibr_upstream::{Answer, AnswerStream, Blame, ChatRequest, Ending, Failure, StreamEnd, Target, Usage};
 
 use crate::decide::{DecideRequest, Decision};
@@ -181,13 +181,19 @@ impl Engine {
         let fallbacks = decision.fallbacks.iter().cloned();
         let paths: Vec<_> = std::iter::once(chosen).chain(fallbacks).take(MAX_ATTEMPTS).collect();
         let deadline = request.timeout.map(|timeout| (timeout, tokio::time::Instant::now() + timeout));
-        Ok(Walk { decision, paths: paths.into_iter(), attempts: 0, deadline })
+        let scope = Scope {
+            goal: decision.goal_id,
+            pipeline: request.decide.pipeline.clone(),
+            bucket: decision.bucket.clone(),
+        };
+        Ok(Walk { decision, scope, paths: paths.into_iter(), attempts: 0, deadline })
     }
 }
 
 /// The way from the chosen path over its fallbacks.
 struct Walk {
     decision: Decision,
+    scope: Scope,
     paths: std::vec::IntoIter<(PathId, Arc<PathSpec>)>,
     attempts: u16,
     deadline: Option<(Duration, tokio::time::Instant)>,
@@ -216,7 +222,7 @@ impl Walk {
             }
             Err(error) => Err(Failure::new(FailureCategory::ProviderError, Blame::Path, error.to_string())),
         };
-        let attempt = Attempting::start(engine, self.decision.trace, index, path_id);
+        let attempt = Attempting::start(engine, self.decision.trace, &self.scope, index, path_id);
         Ok(Step { attempt, index, path_id, path, call })
     }
 
@@ -302,6 +308,7 @@ fn watched(stream: AnswerStream, attempt: Attempting) -> BoxStream<'static, Resu
 struct Attempting {
     engine: Engine,
     trace: TraceId,
+    scope: Scope,
     index: u16,
     path: PathId,
     started: Timestamp,
@@ -309,8 +316,17 @@ struct Attempting {
 }
 
 impl Attempting {
-    fn start(engine: &Engine, trace: TraceId, index: u16, path: PathId) -> Self {
-        Self { engine: engine.clone(), trace, index, path, started: engine.clock().now(), recorded: false }
+    fn start(engine: &Engine, trace: TraceId, scope: &Scope, index: u16, path: PathId) -> Self {
+        let scope = scope.clone();
+        Self {
+            engine: engine.clone(),
+            trace,
+            scope,
+            index,
+            path,
+            started: engine.clock().now(),
+            recorded: false,
+        }
     }
 
     fn answered(mut self, status: u16, usage: Option<Usage>) {
@@ -335,6 +351,18 @@ impl Attempting {
         self.recorded = true;
         let now = self.engine.clock().now();
         let tokens = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        let tokens = usage.map(|usage| (tokens(usage.prompt_tokens), tokens(usage.completion_tokens)));
+        let latency_ms = u32::try_from(now.since(self.started).max(0) / 1_000).unwrap_or(u32::MAX);
+        // A path that fails at once is not fast.
+        let took_time = reply == Reply::Answered || category == Some(FailureCategory::Timeout);
+        if tokens.is_some() || took_time {
+            self.engine.learned().completed(CallRecord {
+                scope: self.scope.clone(),
+                path: self.path,
+                tokens,
+                latency_ms: took_time.then_some(latency_ms),
+            });
+        }
         self.engine.log(Fact::Attempt(AttemptFact {
             trace: self.trace,
             index: self.index,
@@ -342,9 +370,9 @@ impl Attempting {
             reply,
             category,
             status,
-            prompt_tokens: usage.map(|usage| tokens(usage.prompt_tokens)),
-            completion_tokens: usage.map(|usage| tokens(usage.completion_tokens)),
-            latency_ms: Some(u32::try_from(now.since(self.started).max(0) / 1_000).unwrap_or(u32::MAX)),
+            prompt_tokens: tokens.map(|(input, _)| input),
+            completion_tokens: tokens.map(|(_, output)| output),
+            latency_ms: Some(latency_ms),
             at: now,
         }));
     }

@@ -7,7 +7,7 @@ use kalibr_core::objective::NotEligible;
 use kalibr_core::path::PathSpec;
 use kalibr_core::policy::uniform;
 use kalibr_core::rules::{Asked, Drawn, NoneEligible};
-use kalibr_store::{DecisionFact, DecisionKind, Fact};
+use kalibr_store::{DecisionFact, DecisionKind, Fact, GoalId};
 
 use crate::engine::Engine;
 use crate::error::DecideError;
@@ -87,6 +87,7 @@ pub struct Decision {
     pub trace: TraceId,
     /// The goal.
     pub goal: Goal,
+    pub(crate) goal_id: GoalId,
     /// The class of the request, within which paths are compared.
     pub bucket: Bucket,
     /// The path.
@@ -169,6 +170,7 @@ impl Engine {
         let decision = Decision {
             trace: self.new_trace(),
             goal: goal.record.name.clone(),
+            goal_id: goal.record.id,
             bucket: key.bucket.clone(),
             path_id,
             path: Arc::clone(table.spec(drawn.index)),

@@ -1,14 +1,16 @@
 //! The engine: everything that one process needs to route, record and learn.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use kalibr_core::ids::{Goal, HashKey, KeyedHash, SessionId, TraceId};
+use kalibr_core::objective::Price;
 use kalibr_core::path::{MAX_PATHS, PathSpec};
 use kalibr_store::{Ack, Fact, Ledger, PathUpdate, SqliteLedger, StoreError, Writer, WriterConfig};
-use kalibr_upstream::Upstream;
+use kalibr_upstream::{Prices, Upstream};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -32,8 +34,23 @@ pub struct EngineConfig {
     pub clock: Clock,
     /// The seed of its draws; random when absent.
     pub seed: Option<u64>,
+    /// What models cost, where the list of prices is to be corrected or completed.
+    pub prices: BTreeMap<String, Price>,
+    /// When what was heard changes the choices.
+    pub refresh: Refresh,
     /// Bounds of the queue before the ledger.
     pub writer: WriterConfig,
+}
+
+/// When what was heard changes the choices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Refresh {
+    /// Soon after it was committed.
+    #[default]
+    Soon,
+    /// At [`Engine::flush`], and when a goal is changed. The same stream with the same seed and clock then makes the same
+    /// decisions, however fast the disk is: for replays and tests.
+    AtFlush,
 }
 
 impl EngineConfig {
@@ -51,6 +68,8 @@ impl EngineConfig {
             upstream: config.upstream(env)?,
             clock: Clock::system(),
             seed: None,
+            prices: config.prices.clone(),
+            refresh: Refresh::default(),
             writer: WriterConfig::default(),
         })
     }
@@ -137,7 +156,9 @@ impl Engine {
     /// [`EngineError`] when the secret or the ledger cannot be used.
     pub fn open_on(ledger: Arc<dyn Ledger>, config: EngineConfig) -> Result<Self, EngineError> {
         let hash_key = config.home.hash_key()?;
-        let learned = Arc::new(Learned::load(&*ledger, &config.clock)?);
+        let providers = config.upstream.providers().clone();
+        let prices = Arc::new(Prices::new(config.prices, providers));
+        let learned = Arc::new(Learned::load(&*ledger, &config.clock, prices, config.refresh)?);
         let (wake, clock) = (Arc::clone(&learned), config.clock.clone());
         let writer =
             Writer::start(Arc::clone(&ledger), config.writer, move || clock.now(), move |_| wake.wake())
@@ -249,7 +270,10 @@ impl Engine {
             .wait_timeout_while(answer, patience, |answer| answer.is_none())
             .unwrap_or_else(PoisonError::into_inner);
         match &*answer {
-            Some(Ok(seq)) => self.0.learned.wait_for(*seq, deadline),
+            Some(Ok(seq)) => {
+                self.0.learned.wake_at_once();
+                self.0.learned.wait_for(*seq, deadline)
+            }
             _ => false,
         }
     }
@@ -314,6 +338,10 @@ impl Engine {
 
     pub(crate) fn learned(&self) -> &Learned {
         &self.0.learned
+    }
+
+    pub(crate) fn prices(&self) -> &Prices {
+        self.0.learned.prices()
     }
 
     pub(crate) fn clock(&self) -> &Clock {

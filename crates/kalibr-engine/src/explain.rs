@@ -6,12 +6,12 @@ use kalibr_core::ids::{Bucket, Goal, PathId, Pipeline, SignalId, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
 use kalibr_core::safety::Side;
 use kalibr_core::trace::{Attempt, Trace};
-use kalibr_store::{DecisionKind, DecisionRecord, Scope, StoreError};
+use kalibr_store::{AttemptFact, DecisionKind, DecisionRecord, Scope, StoreError};
 use serde::Serialize;
 
 use crate::clock::rfc3339;
 use crate::engine::Engine;
-use crate::goal::GoalState;
+use crate::goal::{GoalState, TableKey};
 
 /// A decision with everything that is known of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -128,6 +128,8 @@ pub struct AttemptView {
     pub prompt_tokens: Option<u32>,
     /// Tokens written.
     pub completion_tokens: Option<u32>,
+    /// What the tokens cost at the price that is known now, in dollars; `null` without tokens or a price.
+    pub cost_usd: Option<f64>,
     /// Milliseconds to the end of the answer.
     pub latency_ms: Option<u32>,
     /// The source that decides what the attempt counts for; `null` while nobody graded it.
@@ -245,6 +247,7 @@ impl Engine {
                     status: fact.status,
                     prompt_tokens: fact.prompt_tokens,
                     completion_tokens: fact.completion_tokens,
+                    cost_usd: goal.as_ref().and_then(|goal| self.cost(goal, fact)),
                     latency_ms: fact.latency_ms,
                     graded_by: winner.map(|(source, _)| source),
                     strength: winner.map(|(_, strength)| strength.get()),
@@ -283,6 +286,12 @@ impl Engine {
         }
     }
 
+    fn cost(&self, goal: &GoalState, call: &AttemptFact) -> Option<f64> {
+        let price = self.prices().of(&goal.path(call.path)?.spec.model)?;
+        let (input, output) = call.prompt_tokens.zip(call.completion_tokens)?;
+        Some(price.nano_dollars(input.into(), output.into()) as f64 / 1e9)
+    }
+
     /// The integers are exact, so "without this decision" is a subtraction.
     fn effect(
         &self,
@@ -307,8 +316,10 @@ impl Engine {
         }
         let paths: Vec<PathId> = goal.paths().map(|path| path.id).collect();
         let (pipeline, bucket) = (decision.pipeline.clone(), decision.bucket.clone());
+        let outlook = goal.table(&TableKey { pipeline: pipeline.clone(), bucket: bucket.clone() }).outlook();
         let scope = Scope { goal: decision.goal, pipeline, bucket };
-        let table = |counters| goal.of(self.learned().believed(goal, &scope, counters), counters, 0).policy;
+        let believed = |counters| self.learned().believed(goal, &scope, counters);
+        let table = |counters| goal.of(believed(counters), counters, &outlook, 0).policy;
         let (with, without) = (table(&with), table(&without));
         let (shares_with, shares_without) = (with.shares(), without.shares());
         let mut called: Vec<PathId> = trace.attempts.iter().map(|attempt| attempt.path).collect();

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use foldhash::fast::RandomState;
 use kalibr_core::counters::{Count, Counters, Epoch};
 use kalibr_core::ids::{Bucket, PathId, Pipeline, Timestamp};
-use kalibr_core::objective::{Limits, Objective};
+use kalibr_core::objective::{Limits, Objective, Pacer};
 use kalibr_core::path::PathSpec;
 use kalibr_core::policy::PolicyTable;
 use kalibr_core::posterior::{LearnerConfig, Posterior, Subject, posteriors};
@@ -15,9 +16,11 @@ use kalibr_core::reliability::Reliability;
 use kalibr_core::rules::{ChoiceRules, Standing};
 use kalibr_core::safety::{Guarantee, Risk, Side, UserCap};
 use kalibr_store::{GoalRecord, Marks, PathRecord};
+use kalibr_upstream::Prices;
 use rpds::HashTrieMapSync;
 use serde::{Deserialize, Serialize};
 
+use crate::calls::{Calls, Expected, Outlook};
 use crate::freeze::Frozen;
 use crate::table::{PathKnown, Table};
 
@@ -164,6 +167,14 @@ impl GoalSettings {
         }
     }
 
+    /// Dollars per request that the goal may cost on average, where its objective is a budget.
+    pub(crate) const fn budget(&self) -> Option<f64> {
+        match self.objective {
+            Objective::Budget { dollars_per_request } => Some(dollars_per_request),
+            _ => None,
+        }
+    }
+
     fn risk_of(&self, path: &PathRecord) -> Risk {
         let named = |(name, risk): (&String, &Risk)| names(name, path.id, &path.spec).then_some(*risk);
         self.risk.iter().find_map(named).unwrap_or_default()
@@ -183,7 +194,7 @@ pub(crate) struct TableKey {
 }
 
 /// Persistent, so that the first table of one more pipeline costs the same however many there are.
-pub(crate) type Tables = HashTrieMapSync<TableKey, Arc<Table>>;
+pub(crate) type Tables = HashTrieMapSync<TableKey, Arc<Table>, RandomState>;
 
 /// One goal. Deciding reads it without a lock; only the refresher changes it.
 #[derive(Debug)]
@@ -200,17 +211,23 @@ pub(crate) struct GoalState {
     unknown: ArcSwapOption<Table>,
     tables: ArcSwap<Tables>,
     pub(crate) epochs: Arc<EpochClock>,
+    prices: Arc<Prices>,
 }
 
 impl GoalState {
-    pub(crate) fn new(mut record: GoalRecord, epochs: Arc<EpochClock>, seq: i64) -> Self {
+    pub(crate) fn new(
+        mut record: GoalRecord,
+        epochs: Arc<EpochClock>,
+        prices: Arc<Prices>,
+        seq: i64,
+    ) -> Self {
         // What a newer version wrote there and this one cannot read must not stop the goal from routing.
         let settings = serde_json::from_str(&std::mem::take(&mut record.settings)).unwrap_or_default();
         record.paths.shrink_to_fit();
         let frozen =
             record.frozen.as_mut().and_then(|freeze| Frozen::read(&std::mem::take(&mut freeze.known)));
         let (unknown, tables) = (ArcSwapOption::empty(), ArcSwap::default());
-        let goal = Self { record, settings, frozen, seq, unknown, tables, epochs };
+        let goal = Self { record, settings, frozen, seq, unknown, tables, epochs, prices };
         if let Some(frozen) = &goal.frozen {
             let table = |key: TableKey| {
                 let table = goal.frozen_table(frozen, Some(&key));
@@ -269,7 +286,16 @@ impl GoalState {
         self.unknown.load_full().unwrap_or_else(|| {
             let table = Arc::new(match &self.frozen {
                 Some(frozen) => self.frozen_table(frozen, None),
-                None => self.table_of(&self.blank(), self.seq as u64),
+                None => {
+                    let outlook = Calls::default().outlook(self, None);
+                    let known: Vec<PathKnown> = self
+                        .blank()
+                        .into_iter()
+                        .zip(outlook.paths())
+                        .map(|(path, e)| path.expecting(e))
+                        .collect();
+                    self.table_of(&known, outlook.pacer, self.seq as u64)
+                }
             });
             // Should the refresher be quicker, its table knows more.
             let nobody: Option<Arc<Table>> = None;
@@ -283,6 +309,11 @@ impl GoalState {
         self.unknown.load().is_some()
     }
 
+    /// What models cost.
+    pub(crate) fn prices(&self) -> &Prices {
+        &self.prices
+    }
+
     /// The paths that may be chosen, in the order of the tables.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &PathRecord> {
         self.record.paths.iter().filter(|path| path.enabled)
@@ -294,15 +325,21 @@ impl GoalState {
     }
 
     /// The table of what is believed of the paths that may be chosen, in their order; `counters` is what was heard here.
-    pub(crate) fn of(&self, believed: Vec<Posterior>, counters: &Counters, seq: i64) -> Table {
+    pub(crate) fn of(
+        &self,
+        believed: Vec<Posterior>,
+        counters: &Counters,
+        outlook: &Outlook,
+        seq: i64,
+    ) -> Table {
         let guaranteed = self.settings.guarantee.is_some();
-        let known = |(path, posterior): (&PathRecord, Posterior)| PathKnown {
+        let known = |((path, posterior), expected): ((&PathRecord, Posterior), Expected)| PathKnown {
             // Only the guarantee looks at them.
             seen: if guaranteed { seen(counters, path.id) } else { Count::default() },
-            ..PathKnown::of(path.id, posterior)
+            ..PathKnown::of(path.id, posterior).expecting(expected)
         };
-        let known: Vec<PathKnown> = self.paths().zip(believed).map(known).collect();
-        self.table_of(&known, seq as u64)
+        let known: Vec<PathKnown> = self.paths().zip(believed).zip(outlook.paths()).map(known).collect();
+        self.table_of(&known, outlook.pacer, seq as u64)
     }
 
     /// What is known of the paths where nothing is known.
@@ -320,22 +357,23 @@ impl GoalState {
     /// The table of a key, or of those that nothing was known of, by what was known when the goal was frozen.
     fn frozen_table(&self, frozen: &Frozen, key: Option<&TableKey>) -> Table {
         let (version, known) = frozen.known(key, self.blank());
-        self.table_of(&known, version)
+        self.table_of(&known, Pacer::default(), version)
     }
 
-    fn table_of(&self, known: &[PathKnown], version: u64) -> Table {
+    fn table_of(&self, known: &[PathKnown], pacer: Pacer, version: u64) -> Table {
         let paths: Vec<(PathId, Posterior)> =
             known.iter().map(|known| (known.path, known.posterior)).collect();
         let for_rules = self.paths().zip(known).map(|(path, known)| known.under(self.settings.risk_of(path)));
-        let policy = PolicyTable::new(version, &paths, for_rules, &self.settings.rules(), &self.standing());
+        let policy =
+            PolicyTable::new(version, &paths, for_rules, &self.settings.rules(), &self.standing(pacer));
         let seen = self.settings.guarantee.map(|_| known.iter().map(|known| known.seen).collect());
-        Table::new(policy, seen.unwrap_or_default(), &self.record.paths)
+        Table::new(policy, seen.unwrap_or_default(), &self.record.paths, pacer)
     }
 
-    fn standing(&self) -> Standing {
+    fn standing(&self, pacer: Pacer) -> Standing {
         let name = self.settings.baseline.as_deref();
         let baseline = name.and_then(|name| self.paths().position(|path| names(name, path.id, &path.spec)));
-        Standing { baseline, rolled_back: self.record.rolled_back.is_some(), ..Standing::default() }
+        Standing { baseline, pacer, rolled_back: self.record.rolled_back.is_some() }
     }
 
     /// All tables, by pipeline and bucket.
@@ -353,7 +391,14 @@ impl GoalState {
 
     /// Swaps in the table of what is believed after all changes up to `seq`; a frozen goal keeps that which it has. Only
     /// the refresher does.
-    pub(crate) fn put(&self, key: TableKey, believed: Vec<Posterior>, counters: &Counters, seq: i64) {
+    pub(crate) fn put(
+        &self,
+        key: TableKey,
+        believed: Vec<Posterior>,
+        counters: &Counters,
+        outlook: &Outlook,
+        seq: i64,
+    ) {
         let tables = self.tables.load();
         let before = tables.get(&key);
         if self.is_frozen() && before.is_some() {
@@ -361,7 +406,7 @@ impl GoalState {
         }
         let table = Arc::new(match &self.frozen {
             Some(frozen) => self.frozen_table(frozen, Some(&key)),
-            None => self.of(believed, counters, seq),
+            None => self.of(believed, counters, outlook, seq),
         });
         if let Some(before) = before {
             table.policy.rules().look_ahead(before.policy.rules());
@@ -370,11 +415,11 @@ impl GoalState {
     }
 
     /// Swaps in the table for what nothing is known of. Only the refresher does.
-    pub(crate) fn put_unknown(&self, believed: Vec<Posterior>, seq: i64) {
+    pub(crate) fn put_unknown(&self, believed: Vec<Posterior>, outlook: &Outlook, seq: i64) {
         if self.is_frozen() && (self.frozen.is_some() || self.was_asked_for_unknown()) {
             return;
         }
-        self.unknown.store(Some(Arc::new(self.of(believed, &Counters::default(), seq))));
+        self.unknown.store(Some(Arc::new(self.of(believed, &Counters::default(), outlook, seq))));
     }
 }
 

@@ -76,6 +76,10 @@ pub struct LearnedPath {
     pub expected: f64,
     /// Standard deviation of that (posterior, discounted evidence).
     pub deviation: f64,
+    /// What a request is expected to cost, in dollars; `null` without a price.
+    pub cost_usd: Option<f64>,
+    /// Milliseconds that 95 % of its calls stay below; `null` before any.
+    pub latency_p95_ms: Option<f64>,
     /// Share of its calls that the provider answered, in 0..=1.
     pub availability: f64,
     /// Its calls that somebody graded, not discounted.
@@ -131,12 +135,15 @@ fn scope(key: TableKey, table: &Table) -> LearnedScope {
         .entries()
         .iter()
         .zip(shares)
-        .map(|(entry, share)| LearnedPath {
+        .zip(table.rules().offers())
+        .map(|((entry, share), offer)| LearnedPath {
             path_id: entry.path,
             share,
             p_best: entry.p_best,
             expected: entry.posterior.success.mean(),
             deviation: entry.posterior.success.variance().sqrt(),
+            cost_usd: offer.dollars,
+            latency_p95_ms: offer.latency.quantile(0.95),
             availability: entry.posterior.availability,
             graded: entry.posterior.graded,
             attempts: entry.posterior.attempts,

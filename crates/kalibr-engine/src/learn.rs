@@ -16,9 +16,14 @@ use kalibr_core::ids::{Bucket, PathId, Pipeline};
 use kalibr_core::learner::Learner;
 use kalibr_core::path::PathSpec;
 use kalibr_core::posterior::Posterior;
-use kalibr_store::{Change, Changes, CounterRow, GoalId, GoalRecord, Ledger, Piece, Scope, StoreError};
+use kalibr_store::{
+    CallRecord, Change, Changes, CounterRow, GoalId, GoalRecord, Ledger, Piece, Scope, StoreError,
+};
+use kalibr_upstream::Prices;
 
+use crate::calls::{Calls, Outlook};
 use crate::clock::Clock;
+use crate::engine::Refresh;
 use crate::goal::{EpochClock, GoalState, TableKey};
 use crate::goal_map::GoalMap;
 use crate::learn::watch::Watch;
@@ -30,11 +35,21 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Least time between two passes that had work to do.
 const PACE: Duration = Duration::from_millis(20);
 
+/// Decisions of the ledger whose calls are looked at when a process starts: enough to know what each path of a busy goal
+/// costs, and read in a fraction of a second.
+const REMEMBERED: u32 = 50_000;
+/// Completed calls that wait for a refresh at most.
+const MOST_COMPLETED: usize = 50_000;
+
 /// What deciding reads, and what the refresher keeps.
 #[derive(Debug)]
 pub(crate) struct Learned {
     goals: ArcSwap<GoalMap>,
     kept: Mutex<Kept>,
+    /// Calls that were completed since the last refresh.
+    completed: Mutex<Vec<CallRecord>>,
+    prices: Arc<Prices>,
+    when: Refresh,
     progress: Mutex<Progress>,
     moved: Condvar,
     stopping: AtomicBool,
@@ -45,6 +60,8 @@ pub(crate) struct Learned {
 struct Kept {
     counters: HashMap<Scope, Counters>,
     specs: Specs,
+    /// `None` until they are read.
+    calls: Option<Calls>,
     learner: Learner<Family, Bucket>,
     watch: Watch,
 }
@@ -60,6 +77,11 @@ impl Kept {
             self.counters.entry(scope.clone()).or_default().add(*cell, *count);
             self.watch.add(scope.goal, opened, *cell, *count);
         }
+    }
+
+    /// What is expected of a goal's paths, for requests like these or for such as were never seen.
+    fn outlook(&self, goal: &GoalState, key: Option<&TableKey>) -> Outlook {
+        self.calls.as_ref().map(|calls| calls.outlook(goal, key)).unwrap_or_default()
     }
 
     /// Follows what was done to a goal, whose scopes these are.
@@ -120,6 +142,8 @@ struct Progress {
     woken: bool,
     /// Somebody waits for it.
     urgent: bool,
+    /// It is being looked at.
+    busy: bool,
     /// The last change that is in the tables.
     applied: i64,
     /// When the ledger was last asked for changes, and answered.
@@ -132,10 +156,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Learned {
     /// Reads all learned state and builds every table.
-    pub(crate) fn load(ledger: &dyn Ledger, clock: &Clock) -> Result<Self, StoreError> {
+    pub(crate) fn load(
+        ledger: &dyn Ledger,
+        clock: &Clock,
+        prices: Arc<Prices>,
+        when: Refresh,
+    ) -> Result<Self, StoreError> {
         let learned = Self {
             goals: ArcSwap::default(),
             kept: Mutex::default(),
+            completed: Mutex::default(),
+            prices,
+            when,
             progress: Mutex::default(),
             moved: Condvar::new(),
             stopping: AtomicBool::new(false),
@@ -166,6 +198,19 @@ impl Learned {
         self.goals.load().numbered(id).cloned()
     }
 
+    /// A call was completed: what it took is known from the next refresh on.
+    pub(crate) fn completed(&self, call: CallRecord) {
+        let mut completed = lock(&self.completed);
+        // While nobody refreshes, some calls' worth of averages is not worth the memory.
+        if completed.len() < MOST_COMPLETED {
+            completed.push(call);
+        }
+    }
+
+    pub(crate) fn prices(&self) -> &Prices {
+        &self.prices
+    }
+
     /// Something was committed.
     pub(crate) fn wake(&self) {
         lock(&self.progress).woken = true;
@@ -181,7 +226,9 @@ impl Learned {
     /// Waits until change `seq` is in the tables, or `deadline`. Returns whether it is.
     pub(crate) fn wait_for(&self, seq: i64, deadline: Instant) -> bool {
         let mut progress = lock(&self.progress);
-        while progress.applied < seq {
+        // A pass that is not over may still take in what comes next.
+        let settled = |progress: &Progress| self.when == Refresh::Soon || !(progress.urgent || progress.busy);
+        while progress.applied < seq || !settled(&progress) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
@@ -217,8 +264,15 @@ impl Learned {
             let progress = lock(&self.progress);
             let (mut progress, _) = self
                 .moved
-                .wait_timeout_while(progress, LOOK, |progress| !progress.woken)
+                .wait_timeout_while(progress, LOOK, |progress| match self.when {
+                    Refresh::Soon => !progress.woken,
+                    Refresh::AtFlush => !progress.urgent && !self.stopping.load(Ordering::Relaxed),
+                })
                 .unwrap_or_else(PoisonError::into_inner);
+            if self.when == Refresh::AtFlush && !progress.urgent {
+                progress.refreshed = Some(Instant::now());
+                continue;
+            }
             if let Some(left) = last_work.and_then(|at| PACE.checked_sub(at.elapsed())) {
                 let calm =
                     |progress: &mut Progress| !progress.urgent && !self.stopping.load(Ordering::Relaxed);
@@ -229,17 +283,25 @@ impl Learned {
                     .0;
             }
             // Taken back before looking: what is committed from here on wakes anew.
-            (progress.woken, progress.urgent) = (false, false);
+            (progress.woken, progress.urgent, progress.busy) = (false, false, true);
             drop(progress);
             let refreshed = self.refresh(ledger, clock);
+            let mut progress = lock(&self.progress);
+            progress.busy = false;
             if refreshed.is_ok() {
-                lock(&self.progress).refreshed = Some(Instant::now());
+                progress.refreshed = Some(Instant::now());
             }
+            drop(progress);
+            self.moved.notify_all();
             match refreshed {
                 Ok(true) => last_work = Some(Instant::now()),
                 Ok(false) => {}
                 // Decisions go on from the last tables; the next look tries again.
-                Err(error) => tracing::warn!(%error, "policy tables are not refreshed just now"),
+                Err(error) => {
+                    tracing::warn!(%error, "policy tables are not refreshed just now");
+                    lock(&self.progress).urgent |= self.when == Refresh::AtFlush;
+                    last_work = Some(Instant::now());
+                }
             }
         }
     }
@@ -320,7 +382,7 @@ impl Learned {
             }
             epochs.saw(record.opened(), clock.now());
             dirty.extend(scopes);
-            goals.put(GoalState::new(record, epochs, seq));
+            goals.put(GoalState::new(record, epochs, Arc::clone(&self.prices), seq));
         }
         for change in changes {
             if let Change::Count(row) = change {
@@ -328,6 +390,7 @@ impl Learned {
                 dirty.insert(row.scope);
             }
         }
+        self.take_calls(&goals, kept, &mut dirty);
         rebuild(&goals, kept, &dirty, clock, seq);
         for id in &changed_goals {
             // One that was just created starts from what other goals know.
@@ -339,6 +402,21 @@ impl Learned {
             self.goals.store(Arc::new(goals));
         }
         Ok(Applied::All)
+    }
+
+    /// Takes in what was completed. A budget is of the whole goal: all its tables follow.
+    fn take_calls(&self, goals: &GoalMap, kept: &mut Kept, dirty: &mut BTreeSet<Scope>) {
+        let completed = std::mem::take(&mut *lock(&self.completed));
+        let calls = kept.calls.get_or_insert_default();
+        for call in completed {
+            let Some(goal) = goals.numbered(call.scope.goal) else { continue };
+            calls.completed(&call, goal);
+            if goal.settings.budget().is_some() {
+                let scope = |TableKey { pipeline, bucket }| Scope { goal: goal.record.id, pipeline, bucket };
+                dirty.extend(goal.keys().into_iter().map(scope));
+            }
+            dirty.insert(call.scope);
+        }
     }
 
     fn reload(&self, ledger: &dyn Ledger, clock: &Clock) -> Result<(), StoreError> {
@@ -375,8 +453,11 @@ impl Learned {
         for record in records {
             let epoch = newest.get(&record.id).map_or(Epoch(0), |epoch| Epoch(epoch.0.saturating_add(1)));
             let epochs = Arc::new(EpochClock::starting_at(epoch.max(record.opened()), clock.now()));
-            goals.put(GoalState::new(record, epochs, seq));
+            goals.put(GoalState::new(record, epochs, Arc::clone(&self.prices), seq));
         }
+        // Those of this process are not all in the ledger's last rows, and those that are would be counted twice.
+        let calls = lock(&self.kept).calls.take();
+        kept.calls = Some(calls.map_or_else(|| read_calls(ledger), Ok)?);
         let all: BTreeSet<Scope> = kept.counters.keys().cloned().collect();
         rebuild(&goals, &mut kept, &all, clock, seq);
         *lock(&self.kept) = kept;
@@ -392,6 +473,13 @@ enum Applied {
     All,
     /// They say of the past what is not in memory; nothing was taken in.
     Outdated,
+}
+
+/// What the latest calls in the ledger took.
+fn read_calls(ledger: &dyn Ledger) -> Result<Calls, StoreError> {
+    let mut calls = Calls::default();
+    ledger.calls(REMEMBERED, &mut |call| calls.add(&call))?;
+    Ok(calls)
 }
 
 /// Builds the tables of these scopes: first all say what they heard, then each learns what the others know.
@@ -412,12 +500,9 @@ fn rebuild(goals: &GoalMap, kept: &mut Kept, scopes: &BTreeSet<Scope>, clock: &C
         let subjects = goal.subjects(|path| kept.specs.model(path));
         let config = goal.settings.learner();
         let believed = kept.learner.given(&family(scope), Some(&scope.bucket), &subjects, own, &config);
-        goal.put(
-            TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() },
-            believed,
-            counters,
-            seq,
-        );
+        let key = TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() };
+        let outlook = kept.outlook(goal, Some(&key));
+        goal.put(key, believed, counters, &outlook, seq);
         if last != Some(scope.goal) && goal.was_asked_for_unknown() {
             put_unknown(goal, kept, seq);
         }
@@ -434,7 +519,8 @@ fn put_unknown(goal: &GoalState, kept: &Kept, seq: i64) {
     let subjects = goal.subjects(|path| kept.specs.model(path));
     let config = goal.settings.learner();
     let own = kept.learner.own(&Counters::default(), &subjects, &config);
-    goal.put_unknown(kept.learner.given(&(goal.record.id, None), None, &subjects, own, &config), seq);
+    let believed = kept.learner.given(&(goal.record.id, None), None, &subjects, own, &config);
+    goal.put_unknown(believed, &kept.outlook(goal, None), seq);
 }
 
 #[cfg(test)]

@@ -42,6 +42,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod bucket;
+mod calls;
 mod clock;
 mod complete;
 mod config;
@@ -67,7 +68,7 @@ pub use complete::{CompleteRequest, Completion, CompletionStream};
 pub use config::{Config, GoalConfig, toml_problem};
 pub use decide::{DecideRequest, Decision, Reason};
 pub use doctor::{Checkup, WrongCounter, checkup};
-pub use engine::{Engine, EngineConfig, Health};
+pub use engine::{Engine, EngineConfig, Health, Refresh};
 pub use error::{CompleteError, DecideError, EngineError, GoalError, SignalError};
 pub use explain::{AttemptView, ConsideredPath, Effect, EvidenceView, Explanation, NotCounted, PathName};
 pub use goal::{Buckets, GoalSettings};

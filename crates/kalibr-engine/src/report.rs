@@ -15,6 +15,7 @@ use kalibr_signals::vocabulary::{self, SignalType};
 use kalibr_store::{
     About, Ack, AnchorFact, DecisionFact, DecisionKind, Fact, PathUpdate, Receipt, SignalFact,
 };
+use kalibr_upstream::undated;
 
 use crate::engine::Engine;
 use crate::error::{GoalError, SignalError};
@@ -306,17 +307,6 @@ impl Engine {
     }
 }
 
-/// A model's name without the date that providers add to it: `-2024-08-06` or `-20240806`.
-fn undated(model: &str) -> Option<&str> {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    [("-dddd-dd-dd".len(), 2), ("-dddddddd".len(), 0)].into_iter().find_map(|(length, dashes)| {
-        let (name, date) = model.split_at_checked(model.len().checked_sub(length)?)?;
-        let date = date.strip_prefix('-')?;
-        let fits = date.matches('-').count() == dashes && date.split('-').all(digits);
-        (fits && !name.is_empty()).then_some(name)
-    })
-}
-
 /// A fresh signal id, greater than all that this process made before: of two signals of one moment the greater id wins,
 /// and a user who rejects right after accepting must have rejected.
 pub fn fresh_signal_id() -> SignalId {
@@ -341,26 +331,5 @@ impl Engine {
     /// [`GoalError`] as [`Engine::put_goal`].
     pub fn register(&self, name: &Goal, paths: &[PathSpec]) -> Result<(), GoalError> {
         self.write_goal(name, None, paths, PathUpdate::Add)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::undated;
-
-    #[test]
-    fn a_date_at_the_end_of_a_models_name_is_no_part_of_it() {
-        for (model, name) in [
-            ("gpt-4o-2024-08-06", Some("gpt-4o")),
-            ("claude-3-5-haiku-20241022", Some("claude-3-5-haiku")),
-            ("gpt-4o", None),
-            ("gpt-4o-mini", None),
-            ("-20241022", None),
-            ("gpt-3.5-turbo-0125", None),
-            ("模型-2024-08-06", Some("模型")),
-            ("x模模模", None),
-        ] {
-            assert_eq!(undated(model), name, "{model}");
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kalibr_core::counters::Count;
 use kalibr_core::ids::PathId;
-use kalibr_core::objective::{NotEligible, Offer};
+use kalibr_core::objective::{NotEligible, Offer, Pacer};
 use kalibr_core::path::PathSpec;
 use kalibr_core::policy::PolicyTable;
 use kalibr_core::posterior::Posterior;
@@ -12,6 +12,8 @@ use kalibr_core::rules::{Asked, Choices, Known, NoneEligible};
 use kalibr_core::safety::Risk;
 use kalibr_store::{Considered, PathRecord};
 use serde::{Deserialize, Serialize};
+
+use crate::calls::{Expected, Outlook};
 
 /// All that a table is made of for one path, but for the goal's settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +28,11 @@ impl PathKnown {
     /// A path of which only what is believed of its success is known.
     pub(crate) fn of(path: PathId, posterior: Posterior) -> Self {
         Self { path, posterior, offer: Offer::of(posterior.success), seen: Count::default() }
+    }
+
+    /// With what its calls are expected to take.
+    pub(crate) fn expecting(self, Expected { dollars, latency }: Expected) -> Self {
+        Self { offer: Offer { success: self.posterior.success, dollars, latency }, ..self }
     }
 
     /// As the rules look at it.
@@ -44,6 +51,8 @@ pub(crate) struct Table {
     seen: Vec<Count>,
     /// Of the requests that ask for nothing; `None` where a limit rules out every path.
     usual: Option<Shown>,
+    /// How the goal's budget stood when the table was built.
+    pacer: Pacer,
 }
 
 /// What is logged of choices, and what follows when the chosen path fails. Shared by all decisions made alike.
@@ -90,11 +99,17 @@ impl Fallbacks {
 
 impl Table {
     /// The table's paths must be the enabled ones of `records`, in order.
-    pub(crate) fn new(policy: PolicyTable, seen: Vec<Count>, records: &[PathRecord]) -> Self {
+    pub(crate) fn new(policy: PolicyTable, seen: Vec<Count>, records: &[PathRecord], pacer: Pacer) -> Self {
         let specs = records.iter().filter(|path| path.enabled).map(|path| Arc::clone(&path.spec)).collect();
-        let mut table = Self { policy, specs, seen, usual: None };
+        let mut table = Self { policy, specs, seen, usual: None, pacer };
         table.usual = table.policy.rules().usual().ok().map(|choices| table.show(choices));
         table
+    }
+
+    /// What was expected of its paths.
+    pub(crate) fn outlook(&self) -> Outlook {
+        let expected = |offer: &Offer| Expected { dollars: offer.dollars, latency: offer.latency.clone() };
+        Outlook::new(self.policy.rules().offers().map(expected).collect(), self.pacer)
     }
 
     /// What is known of each path, in the table's order.

@@ -203,6 +203,19 @@ pub struct Committed {
     pub seq: i64,
 }
 
+/// What one call took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallRecord {
+    /// What it was made for.
+    pub scope: Scope,
+    /// The path called.
+    pub path: PathId,
+    /// Tokens read and written by the model, where both are known.
+    pub tokens: Option<(u32, u32)>,
+    /// Milliseconds to the end of the answer; of a call that timed out, to that.
+    pub latency_ms: Option<u32>,
+}
+
 /// A signal as the ledger holds it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SignalRecord {
@@ -292,6 +305,12 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Unavailable`] when it may be tried again.
     fn changes(&self, since: i64) -> Result<Changes, StoreError>;
+
+    /// Reads what the calls of the latest `decisions` took, in the order of the decisions, and hands it over one by one.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it may be tried again. What was handed over by then is to be thrown away.
+    fn calls(&self, decisions: u32, take: &mut dyn FnMut(CallRecord)) -> Result<(), StoreError>;
 
     /// Reads everything known of a decision.
     ///

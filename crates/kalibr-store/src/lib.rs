@@ -21,8 +21,8 @@ pub use facts::{
     SignalFact,
 };
 pub use ledger::{
-    Change, Changes, Committed, CounterRow, DecisionRecord, Freeze, GoalChange, GoalChanged, GoalRecord,
-    Ledger, PathRecord, PathUpdate, Piece, Recount, Reset, RolledBack, Scope, SignalRecord,
+    CallRecord, Change, Changes, Committed, CounterRow, DecisionRecord, Freeze, GoalChange, GoalChanged,
+    GoalRecord, Ledger, PathRecord, PathUpdate, Piece, Recount, Reset, RolledBack, Scope, SignalRecord,
 };
 pub use sqlite::SqliteLedger;
 pub use writer::{Ack, QueueFull, Writer, WriterConfig};

@@ -23,8 +23,8 @@ use crate::error::StoreError;
 use crate::facts::{Fact, GoalId};
 use crate::gate::Gate;
 use crate::ledger::{
-    Changes, Committed, DecisionRecord, GoalChange, GoalChanged, GoalRecord, Ledger, PathUpdate, Piece,
-    Recount,
+    CallRecord, Changes, Committed, DecisionRecord, GoalChange, GoalChanged, GoalRecord, Ledger, PathUpdate,
+    Piece, Recount,
 };
 
 /// Schema versions, oldest first: `user_version` counts how many of them a file has been through.
@@ -273,6 +273,10 @@ impl Ledger for SqliteLedger {
             let transaction = connection.transaction()?;
             read::changes(&transaction, since)
         })
+    }
+
+    fn calls(&self, decisions: u32, take: &mut dyn FnMut(CallRecord)) -> Result<(), StoreError> {
+        self.with(&self.tail, |connection| read::calls(connection, &self.tenant, decisions, take))
     }
 
     fn decision(&self, trace: TraceId) -> Result<Option<DecisionRecord>, StoreError> {

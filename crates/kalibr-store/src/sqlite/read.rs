@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kalibr_core::counters::{Cell, Count, Epoch};
 use kalibr_core::ids::{Goal, KeyedHash, PathId, Timestamp, TraceId};
-use kalibr_core::outcome::FailureCategory;
+use kalibr_core::outcome::{FailureCategory, Reply};
 use kalibr_core::path::PathSpec;
 use kalibr_core::safety::Side;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -14,8 +14,8 @@ use super::cap::{Caps, Place};
 use super::{Problem, codec};
 use crate::facts::{AttemptFact, DecisionFact, GoalId, Marks};
 use crate::ledger::{
-    Change, Changes, DecisionRecord, Freeze, GoalRecord, PathRecord, Piece, Reset, RolledBack, Scope,
-    SignalRecord,
+    CallRecord, Change, Changes, DecisionRecord, Freeze, GoalRecord, PathRecord, Piece, Reset, RolledBack,
+    Scope, SignalRecord,
 };
 
 /// Most changes that one look at the tail takes; the rest comes with the next.
@@ -195,6 +195,37 @@ pub(super) fn changes(connection: &Connection, since: i64) -> Result<Changes, Pr
         return Ok(Changes::Dropped);
     }
     Ok(Changes::Rows(seq, changes))
+}
+
+pub(super) fn calls(
+    connection: &Connection,
+    tenant: &str,
+    decisions: u32,
+    take: &mut dyn FnMut(CallRecord),
+) -> Result<(), Problem> {
+    // The latest first, which needs no sorting; they are handed over the other way round.
+    let mut statement = connection.prepare_cached(
+        "SELECT d.goal, d.pipeline, d.bucket, a.path, a.prompt_tokens, a.completion_tokens,
+         CASE WHEN a.reply = ?3 OR a.category = ?4 THEN a.latency_ms END AS latency
+         FROM (SELECT trace, goal, pipeline, bucket, rowid AS place FROM decisions ORDER BY rowid DESC LIMIT ?2) AS d
+         JOIN goals AS g ON g.id = d.goal AND g.tenant = ?1
+         JOIN attempts AS a ON a.trace = d.trace AND a.known = 1
+         WHERE a.prompt_tokens NOT NULL OR latency NOT NULL ORDER BY d.place DESC, a.idx DESC",
+    )?;
+    let (answered, timeout) = (Reply::Answered as u8, FailureCategory::Timeout.as_str());
+    let mut rows = statement.query(rusqlite::params![tenant, decisions, answered, timeout])?;
+    let mut calls = Vec::new();
+    while let Some(row) = rows.next()? {
+        let tokens: (Option<u32>, Option<u32>) = (row.get(4)?, row.get(5)?);
+        calls.push(CallRecord {
+            scope: codec::scope(row, 0)?,
+            path: PathId::from_bytes(row.get(3)?),
+            tokens: tokens.0.zip(tokens.1),
+            latency_ms: row.get(6)?,
+        });
+    }
+    calls.into_iter().rev().for_each(take);
+    Ok(())
 }
 
 pub(super) fn decision(connection: &Connection, trace: TraceId) -> Result<Option<DecisionRecord>, Problem> {
