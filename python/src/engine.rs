@@ -190,9 +190,8 @@ impl Engine {
         let name = Goal::new(goal).map_err(errors::goal_name)?;
         let paths = paths(paths_json)?;
         // Most routers are made for goals that are as they want them: those need not wait for the ledger.
-        let known = engine.goal(&name).is_some_and(|goal| {
-            !paths.is_empty()
-                && paths.iter().all(|path| goal.paths.iter().any(|known| known.path_id == path.id()))
+        let known = engine.paths(&name).is_some_and(|known| {
+            !paths.is_empty() && paths.iter().all(|path| known.iter().any(|known| known.path_id == path.id()))
         });
         if !known {
             py.detach(|| engine.register(&name, &paths)).map_err(errors::goal)?;
@@ -203,10 +202,10 @@ impl Engine {
     /// The paths of a goal, as `register` returns them; `None` when there is no such goal.
     fn paths(&self, goal: &str) -> PyResult<Option<Vec<(String, String)>>> {
         let name = Goal::new(goal).map_err(errors::goal_name)?;
-        let Some(goal) = self.parts()?.engine.goal(&name) else {
+        let Some(paths) = self.parts()?.engine.paths(&name) else {
             return Ok(None);
         };
-        goal.paths
+        paths
             .iter()
             .map(|path| Ok((path.path_id.to_string(), json(&path.spec)?)))
             .collect::<PyResult<_>>()

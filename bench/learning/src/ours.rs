@@ -40,7 +40,7 @@ impl Default for Settings {
 }
 
 /// The keys of [`Settings::set`], each with what it is.
-pub(crate) const SETTINGS: [(&str, &str); 11] = [
+pub(crate) const SETTINGS: [(&str, &str); 13] = [
     (
         "half-life",
         "observations after which evidence counts half; off: nothing is forgotten, no change is looked for",
@@ -54,6 +54,8 @@ pub(crate) const SETTINGS: [(&str, &str); 11] = [
     ("availability-half-life", "attempts after which a provider's earlier answers count half; off"),
     ("refresh", "decisions of a goal between two refreshes"),
     ("sharing", "on: a goal starts from what others know of its models; off"),
+    ("maturity", "on: fresh verdicts count less where verdicts are taken back; off"),
+    ("silence", "on: silence counts where it says something; off"),
     ("reliability", "on: learned; off: what is believed of a source beforehand"),
 ];
 
@@ -90,6 +92,8 @@ impl Settings {
             "availability-half-life" => learner.availability_half_life = or_off()?,
             "refresh" => self.refresh = (number()? as u32).max(1),
             "sharing" => learner.sharing = switch()?,
+            "maturity" => learner.maturity = switch()?,
+            "silence" => learner.silence = switch()?,
             "reliability" => self.reliability = switch()?,
             _ => bail!("no setting {key:?}: there are {}", SETTINGS.map(|(key, _)| key).join(", ")),
         }

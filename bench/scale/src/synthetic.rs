@@ -14,7 +14,8 @@ use kalibr_core::policy::uniform;
 use kalibr_core::trace::{Share, moves};
 use kalibr_store::{
     CallRecord, Change, Changes, Committed, CounterRow, DecisionRecord, Fact, GoalChange, GoalChanged,
-    GoalId, GoalRecord, Ledger, PathRecord, PathUpdate, Piece, Receipt, Recount, Scope, StoreError,
+    GoalId, GoalRecord, Ledger, LoggedDecision, PathRecord, PathUpdate, Piece, Receipt, Recount, Scope,
+    StoreError,
 };
 
 use crate::traffic::{self, Epochs, Fate, PATHS, WEEK};
@@ -244,6 +245,16 @@ impl Ledger for Synthetic {
 
     fn anchored(&self, _: KeyedHash, _: KeyedHash) -> Result<Option<TraceId>, StoreError> {
         Ok(None)
+    }
+
+    fn log(
+        &self,
+        _: GoalId,
+        _: Option<Timestamp>,
+        _: usize,
+        _: &mut dyn FnMut(LoggedDecision),
+    ) -> Result<(), StoreError> {
+        Ok(())
     }
 
     fn maintain(&self, _: Timestamp) -> Result<(), StoreError> {

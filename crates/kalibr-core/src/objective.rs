@@ -127,6 +127,14 @@ impl Objective {
         }
     }
 
+    /// The least difference of success that is worth having, 0..=1: delta, and where the objective has none its default.
+    pub const fn delta(&self) -> f64 {
+        match *self {
+            Self::CheapestWithin { delta, .. } => delta,
+            Self::Utility { .. } | Self::Budget { .. } => default_delta(),
+        }
+    }
+
     /// The probability of choosing each of `offers`, none of which is ruled out: non-negative, sums to 1.
     ///
     /// `pacer` is the state of the goal's budget; other objectives do not look at it.

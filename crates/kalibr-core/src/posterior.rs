@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ageing::Ageing;
 use crate::counters::{Count, Counters};
 use crate::drift::{Span, changes};
 use crate::evidence::{Pattern, Source, Value};
@@ -90,6 +91,10 @@ pub struct LearnerConfig {
     pub availability_half_life: Option<f64>,
     /// Whether what other buckets and goals know of a path is where it starts from: see [`crate::sharing`].
     pub sharing: bool,
+    /// Whether fresh verdicts count less where verdicts are taken back later: see [`crate::maturity`].
+    pub maturity: bool,
+    /// Whether silence counts where it says something: see [`crate::silence`].
+    pub silence: bool,
 }
 
 impl Default for LearnerConfig {
@@ -99,6 +104,8 @@ impl Default for LearnerConfig {
             fading: Fading::default(),
             availability_half_life: Some(200.0),
             sharing: true,
+            maturity: true,
+            silence: true,
         }
     }
 }
@@ -149,8 +156,12 @@ pub fn posteriors(
     config: &LearnerConfig,
 ) -> Vec<Posterior> {
     let ids: Vec<PathId> = paths.iter().map(|subject| subject.path).collect();
-    let series =
-        Series::read(counters, &ids, |path, pattern, _| reliability.worth(paths[path].model, pattern));
+    let worth = |path: usize, pattern| reliability.worth(paths[path].model, pattern);
+    let ageing = Ageing::learn(counters, &ids, worth, config.maturity, config.silence);
+    let newest = counters.newest().0;
+    let series = Series::read(counters, &ids, |path, pattern, epoch| {
+        ageing.worth(path, pattern, newest.saturating_sub(epoch.0), worth(path, pattern))
+    });
     let ages = series.ages();
     paths
         .iter()
@@ -266,7 +277,13 @@ fn fused(base: Beta, slice: &Slice, doubts: &[Doubt]) -> Beta {
     }
     let mut soft: BTreeMap<Pattern, Soft> = BTreeMap::new();
     for (pattern, more) in &slice.soft {
-        soft.entry(*pattern).and_modify(|known| known.n += more.n).or_insert(*more);
+        let known = soft.entry(*pattern).or_insert(Soft { n: 0.0, ..*more });
+        let n = known.n + more.n;
+        if n > 0.0 {
+            // One pattern says nearly the same at all ages.
+            known.ln_ratio = (known.ln_ratio * known.n + more.ln_ratio * more.n) / n;
+            known.n = n;
+        }
     }
     let plain: Vec<Soft> = soft.values().copied().collect();
     let p = peak(exact, &plain).clamp(0.02, 0.98);

@@ -16,7 +16,7 @@ mod rollback;
 mod user_cap;
 
 pub use baseline::{Guarantee, guaranteed_share, mixed};
-pub use rollback::{Side, Sides, Verdict, difference_lower_bound, exceeds, interval, rollback};
+pub use rollback::{Side, Sides, Verdict, rollback};
 pub use user_cap::{UserCap, counted};
 
 /// How bad a wrong answer is (of a task), or how little is to be trusted (of a path).

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use kalibr_core::evidence::OutOfRange;
 use kalibr_core::ids::{Goal, InvalidId, TraceId};
 use kalibr_core::path::{InvalidPath, MAX_PATHS};
+use kalibr_core::replay::{BadLine, UnknownPath};
 use kalibr_signals::vocabulary::UnknownSignal;
 use kalibr_store::StoreError;
 use kalibr_upstream::{BadRequest, Failure, ResolveError};
@@ -124,6 +125,29 @@ pub enum CompleteError {
         /// How many attempts were made.
         attempts: u16,
     },
+}
+
+/// A replay that could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// There is no such goal.
+    #[error("there is no goal named {0}: see `kalibr goals` for those that there are")]
+    UnknownGoal(Goal),
+    /// The policy names a path that is not there.
+    #[error(transparent)]
+    Path(#[from] UnknownPath),
+    /// A line of a log cannot be read.
+    #[error(transparent)]
+    Line(#[from] BadLine),
+    /// The head of a log has a setting that cannot be.
+    #[error("the head of the log: {0}")]
+    Head(String),
+    /// A log cannot be read or written.
+    #[error("the log cannot be read or written: {0}")]
+    Io(#[from] std::io::Error),
+    /// The ledger failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// A signal that was not taken. Nothing was changed.

@@ -1,5 +1,6 @@
 //! What was known, what was chosen, what came of it, and what that changed.
 
+use kalibr_core::confidence::Interval;
 use kalibr_core::counters::{Cell, Count, Counters};
 use kalibr_core::evidence::Source;
 use kalibr_core::ids::{Bucket, Goal, PathId, Pipeline, SignalId, TraceId};
@@ -10,6 +11,7 @@ use kalibr_store::{AttemptFact, DecisionKind, DecisionRecord, Scope, StoreError}
 use serde::Serialize;
 
 use crate::clock::rfc3339;
+use crate::confidence::{Conclusion, conclude};
 use crate::engine::Engine;
 use crate::goal::{GoalState, TableKey};
 
@@ -53,6 +55,8 @@ pub struct Explanation {
     /// What the decision changed: each called path's expected success now, without this decision and with it. Empty where
     /// it counts nothing, and while its goal is frozen.
     pub effect: Vec<Effect>,
+    /// What may be concluded of the goal's paths now, in this pipeline and bucket; `null` when the goal is gone.
+    pub verdict: Option<Conclusion>,
 }
 
 /// Why a decision counts nothing.
@@ -175,6 +179,14 @@ pub struct Effect {
     pub share_without: f64,
     /// Its share of traffic with it, as it is now.
     pub share_with: f64,
+    /// The probability that it is the best, as it is now, in 0..=1.
+    pub p_best: f64,
+    /// How much worse than the best it is expected to be, as it is now, in 0..=1.
+    pub expected_loss: f64,
+    /// Where its success is now, by the posterior.
+    pub credible: Interval,
+    /// Where the success of its graded answers is, guaranteed at all times together.
+    pub guaranteed: Interval,
 }
 
 impl Engine {
@@ -226,7 +238,7 @@ impl Engine {
             side: decision.marks.side,
         };
         let not_counted = NotCounted::of(record, goal.as_deref());
-        let learns = goal.as_ref().filter(|goal| not_counted.is_none() && !goal.is_frozen());
+        let moved = |goal: &GoalState| not_counted.is_none() && !goal.is_frozen();
         let served = trace.served();
         let attempts = record
             .attempts
@@ -254,6 +266,8 @@ impl Engine {
                 }
             })
             .collect();
+        let effect = goal.as_ref().map(|goal| self.effect(goal, record, &trace, moved(goal), &name));
+        let (effect, verdict) = effect.unzip();
         Explanation {
             trace_id: decision.trace,
             goal: record.goal.clone(),
@@ -282,7 +296,8 @@ impl Engine {
                 .collect(),
             attempts,
             evidence: evidence(record),
-            effect: learns.map(|goal| self.effect(goal, record, &trace, &name)).unwrap_or_default(),
+            effect: effect.unwrap_or_default(),
+            verdict: verdict.filter(|_| goal.is_some_and(|goal| goal.record.active)),
         }
     }
 
@@ -292,14 +307,16 @@ impl Engine {
         Some(price.nano_dollars(input.into(), output.into()) as f64 / 1e9)
     }
 
-    /// The integers are exact, so "without this decision" is a subtraction.
+    /// The integers are exact, so "without this decision" is a subtraction. Nothing is told of one that has not `moved`
+    /// anything.
     fn effect(
         &self,
         goal: &GoalState,
         record: &DecisionRecord,
         trace: &Trace,
+        moved: bool,
         name: &dyn Fn(PathId) -> PathName,
-    ) -> Vec<Effect> {
+    ) -> (Vec<Effect>, Conclusion) {
         let decision = &record.decision;
         // As the ledger had them when it was asked for the decision: those in memory may be a moment older, and a
         // decision that they do not hold yet cannot be taken away from them.
@@ -310,7 +327,7 @@ impl Engine {
             with.add(*cell, *count);
         }
         let mut without = with.clone();
-        for share in trace.shares() {
+        for share in trace.shares().iter().filter(|_| moved) {
             let cell = Cell { epoch: decision.epoch, path: share.path, pattern: share.pattern };
             without.add(cell, -Count::one(share.score));
         }
@@ -320,13 +337,16 @@ impl Engine {
         let scope = Scope { goal: decision.goal, pipeline, bucket };
         let believed = |counters| self.learned().believed(goal, &scope, counters);
         let table = |counters| goal.of(believed(counters), counters, &outlook, 0).policy;
-        let (with, without) = (table(&with), table(&without));
+        let counters = with;
+        let (with, without) = (table(&counters), table(&without));
         let (shares_with, shares_without) = (with.shares(), without.shares());
-        let mut called: Vec<PathId> = trace.attempts.iter().map(|attempt| attempt.path).collect();
+        let (sure, verdict) = conclude(goal, &with, &shares_with, &counters);
+        let mut called: Vec<PathId> =
+            trace.attempts.iter().filter(|_| moved).map(|attempt| attempt.path).collect();
         called.sort_unstable();
         called.dedup();
         let at = |path: &PathId| paths.iter().position(|other| other == path);
-        called
+        let effects = called
             .iter()
             .filter_map(|path| at(path).map(|at| (path, at)))
             .map(|(path, at)| Effect {
@@ -335,8 +355,13 @@ impl Engine {
                 expected_with: with.entries()[at].posterior.success.mean(),
                 share_without: shares_without[at],
                 share_with: shares_with[at],
+                p_best: sure[at].p_best,
+                expected_loss: sure[at].expected_loss,
+                credible: sure[at].credible,
+                guaranteed: sure[at].guaranteed,
             })
-            .collect()
+            .collect();
+        (effects, verdict)
     }
 }
 

@@ -1,12 +1,16 @@
 //! Goals as people and dashboards see them.
 
+use kalibr_core::confidence::Interval;
 use kalibr_core::ids::{Bucket, Goal, PathId, Pipeline};
 use kalibr_core::path::PathSpec;
+use kalibr_store::Scope;
 use serde::Serialize;
 
 use crate::clock::rfc3339;
+use crate::confidence::{Conclusion, conclude};
 use crate::engine::Engine;
 use crate::goal::{GoalSettings, GoalState, TableKey};
+use crate::learn::Learned;
 use crate::table::Table;
 
 /// A goal.
@@ -59,6 +63,8 @@ pub struct LearnedScope {
     pub bucket: Bucket,
     /// The version of the policy table.
     pub table_version: u64,
+    /// Whether a path is the best, whether it matters, or how much more it takes to say so.
+    pub verdict: Conclusion,
     /// Each path, in the goal's order.
     pub paths: Vec<LearnedPath>,
 }
@@ -72,10 +78,18 @@ pub struct LearnedPath {
     pub share: f64,
     /// The probability that it is the best, in 0..=1.
     pub p_best: f64,
+    /// How much worse than the best it is expected to be, in 0..=1.
+    pub expected_loss: f64,
     /// Its expected success, in 0..=1.
     pub expected: f64,
     /// Standard deviation of that (posterior, discounted evidence).
     pub deviation: f64,
+    /// Where its success is, by the posterior.
+    pub credible: Interval,
+    /// Where the success of its graded answers is, guaranteed at all times together.
+    pub guaranteed: Interval,
+    /// Its calls behind the guaranteed interval: graded by a user or the caller, and old enough to stay so.
+    pub matured: i64,
     /// What a request is expected to cost, in dollars; `null` without a price.
     pub cost_usd: Option<f64>,
     /// Milliseconds that 95 % of its calls stay below; `null` before any.
@@ -91,16 +105,39 @@ pub struct LearnedPath {
 impl Engine {
     /// All goals that route, by name.
     pub fn goals(&self) -> Vec<GoalInfo> {
-        self.learned().goals().iter().map(|goal| info(goal)).collect()
+        self.learned().goals().iter().map(|goal| info(goal, self.learned())).collect()
     }
 
     /// One goal, if it routes.
     pub fn goal(&self, name: &Goal) -> Option<GoalInfo> {
-        self.learned().goal(name.as_str()).map(|goal| info(&goal))
+        self.learned().goal(name.as_str()).map(|goal| info(&goal, self.learned()))
+    }
+
+    /// The paths of all goals that route, by name, without what was learned of them.
+    pub fn all_paths(&self) -> Vec<(Goal, Vec<GoalPath>)> {
+        self.learned().goals().iter().map(|goal| (goal.record.name.clone(), paths(goal))).collect()
+    }
+
+    /// The paths of one goal, if it routes, without what was learned of them.
+    pub fn paths(&self, name: &Goal) -> Option<Vec<GoalPath>> {
+        self.learned().goal(name.as_str()).map(|goal| paths(&goal))
     }
 }
 
-fn info(goal: &GoalState) -> GoalInfo {
+fn paths(goal: &GoalState) -> Vec<GoalPath> {
+    goal.record
+        .paths
+        .iter()
+        .filter(|path| path.enabled)
+        .map(|path| GoalPath {
+            path_id: path.id,
+            label: path.spec.label(),
+            spec: PathSpec::clone(&path.spec),
+        })
+        .collect()
+}
+
+fn info(goal: &GoalState, learned: &Learned) -> GoalInfo {
     let mut tables = goal.tables();
     if tables.is_empty() {
         // A goal that nothing is known of yet still says how it would route.
@@ -110,38 +147,38 @@ fn info(goal: &GoalState) -> GoalInfo {
     GoalInfo {
         name: goal.record.name.clone(),
         settings: goal.settings.clone(),
-        paths: goal
-            .paths()
-            .map(|path| GoalPath {
-                path_id: path.id,
-                label: path.spec.label(),
-                spec: PathSpec::clone(&path.spec),
-            })
-            .collect(),
+        paths: paths(goal),
         frozen_at: goal.record.frozen.as_ref().map(|freeze| rfc3339(freeze.at)),
         reset_at: goal.record.reset.map(|reset| rfc3339(reset.at)),
         rolled_back: goal.record.rolled_back.map(|rolled_back| RollbackInfo {
             at: rfc3339(rolled_back.at),
             baseline_better_by: rolled_back.lower,
         }),
-        learned: tables.into_iter().map(|(key, table)| scope(key, &table)).collect(),
+        learned: tables.into_iter().map(|(key, table)| scope(goal, key, &table, learned)).collect(),
     }
 }
 
-fn scope(key: TableKey, table: &Table) -> LearnedScope {
+fn scope(goal: &GoalState, key: TableKey, table: &Table, learned: &Learned) -> LearnedScope {
     let table = &table.policy;
     let shares = table.shares();
+    let counted = Scope { goal: goal.record.id, pipeline: key.pipeline.clone(), bucket: key.bucket.clone() };
+    let (sure, verdict) = learned.counted(&counted, |counters| conclude(goal, table, &shares, counters));
     let paths = table
         .entries()
         .iter()
         .zip(shares)
+        .zip(sure)
         .zip(table.rules().offers())
-        .map(|((entry, share), offer)| LearnedPath {
+        .map(|(((entry, share), sure), offer)| LearnedPath {
             path_id: entry.path,
             share,
-            p_best: entry.p_best,
+            p_best: sure.p_best,
+            expected_loss: sure.expected_loss,
             expected: entry.posterior.success.mean(),
             deviation: entry.posterior.success.variance().sqrt(),
+            credible: sure.credible,
+            guaranteed: sure.guaranteed,
+            matured: sure.matured,
             cost_usd: offer.dollars,
             latency_p95_ms: offer.latency.quantile(0.95),
             availability: entry.posterior.availability,
@@ -149,5 +186,5 @@ fn scope(key: TableKey, table: &Table) -> LearnedScope {
             attempts: entry.posterior.attempts,
         })
         .collect();
-    LearnedScope { pipeline: key.pipeline, bucket: key.bucket, table_version: table.version, paths }
+    LearnedScope { pipeline: key.pipeline, bucket: key.bucket, table_version: table.version, verdict, paths }
 }

@@ -198,6 +198,14 @@ impl Learned {
         self.goals.load().numbered(id).cloned()
     }
 
+    /// Reads what was counted in a scope; nothing was where it is not known. Waits for the refresher: not for deciding.
+    pub(crate) fn counted<T>(&self, scope: &Scope, read: impl FnOnce(&Counters) -> T) -> T {
+        match lock(&self.kept).counters.get(scope) {
+            Some(counters) => read(counters),
+            None => read(&Counters::default()),
+        }
+    }
+
     /// A call was completed: what it took is known from the next refresh on.
     pub(crate) fn completed(&self, call: CallRecord) {
         let mut completed = lock(&self.completed);

@@ -6,9 +6,10 @@ use kalibr_core::counters::{Cell, Count, Epoch};
 use kalibr_core::evidence::Signal;
 use kalibr_core::ids::{Bucket, Goal, KeyedHash, PathId, Pipeline, Timestamp, TraceId};
 use kalibr_core::path::PathSpec;
+use kalibr_core::trace::Share;
 
 use crate::error::StoreError;
-use crate::facts::{AttemptFact, DecisionFact, Fact, GoalId, Receipt};
+use crate::facts::{AttemptFact, Considered, DecisionFact, DecisionKind, Fact, GoalId, Receipt};
 
 /// What learning is kept apart by, within a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -246,6 +247,31 @@ pub struct DecisionRecord {
     pub counters: Vec<(Cell, Count)>,
 }
 
+/// A decision with what came of it, as replay reads it: without session, user, or any signal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoggedDecision {
+    /// The decision.
+    pub trace: TraceId,
+    /// Isolates learning within the goal.
+    pub pipeline: Option<Pipeline>,
+    /// The class of the request.
+    pub bucket: Bucket,
+    /// The stretch of the goal's decisions that it counts in.
+    pub epoch: Epoch,
+    /// How it came to be.
+    pub kind: DecisionKind,
+    /// The path chosen.
+    pub path: PathId,
+    /// All paths of the goal at that moment.
+    pub considered: Vec<Considered>,
+    /// When.
+    pub at: Timestamp,
+    /// Its attempts, by index.
+    pub attempts: Vec<AttemptFact>,
+    /// What each attempt counts for, in the same order.
+    pub shares: Vec<Share>,
+}
+
 /// A durable ledger. Calls block; none is made on a request's path.
 pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// Appends a batch in one synced transaction: all of it is durable when this returns, or none of it happened.
@@ -323,6 +349,22 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Unavailable`] when it may be tried again.
     fn anchored(&self, alias: KeyedHash, session: KeyedHash) -> Result<Option<TraceId>, StoreError>;
+
+    /// Reads the log of a goal, forced and observed decisions too, in the order of decision time (ties by trace), and
+    /// hands it over one by one: the latest `most` decisions of those from `since` on.
+    ///
+    /// It is read in parts, each of one moment, and holds up nobody who writes. What happens to a decision meanwhile may
+    /// or may not be in it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it may be tried again. What was handed over by then is to be thrown away.
+    fn log(
+        &self,
+        goal: GoalId,
+        since: Option<Timestamp>,
+        most: usize,
+        take: &mut dyn FnMut(LoggedDecision),
+    ) -> Result<(), StoreError>;
 
     /// Drops what has outlived its use: signals and withdrawals that joined nothing within 7 days, and old changes.
     ///

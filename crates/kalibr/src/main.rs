@@ -3,6 +3,7 @@
 mod change;
 mod demo;
 mod doctor;
+mod replay;
 mod serve;
 mod show;
 
@@ -79,6 +80,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Tell what another policy would have earned, from the log and its exact probabilities.
+    Replay(replay::Arguments),
     /// Check that what was learned is what happened: count everything again from the facts and compare.
     Doctor {
         /// Put wrong counters right. Nothing need be stopped.
@@ -117,6 +120,7 @@ fn main() -> ExitCode {
         Command::Explain { trace_id, json } => {
             open().and_then(|engine| show::explain(engine.as_ref(), &trace_id, json))
         }
+        Command::Replay(asked) => replay::replay(asked, open),
         Command::Doctor { repair, json } => {
             Home::from_env(&env).map_err(Into::into).and_then(|home| doctor::doctor(&home, repair, json))
         }

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use kalibr_engine::core::confidence::{Interval, IntervalKind};
 use kalibr_engine::core::safety::Side;
 use kalibr_engine::{Engine, Explanation, GoalInfo, LearnedScope, NotCounted};
 
@@ -48,6 +49,7 @@ fn goal_text(goal: &GoalInfo) -> String {
         if !place.is_empty() {
             let _ = writeln!(text, "  {place}");
         }
+        let _ = writeln!(text, "  {}", scope.verdict.sentence);
         for (path, learned) in scope
             .paths
             .iter()
@@ -55,18 +57,29 @@ fn goal_text(goal: &GoalInfo) -> String {
         {
             let _ = writeln!(
                 text,
-                "  {:>6.1} % of requests   success {:.2} ± {:.2} ({} graded of {})   best with {:.0} %   {}",
+                "  {:>6.1} % of requests   best with {:>3.0} %, loss {:.3}   success {:.2}, {}, {}   {} graded of {}   {}",
                 100.0 * learned.share,
+                100.0 * learned.p_best,
+                learned.expected_loss,
                 learned.expected,
-                learned.deviation,
+                interval(&learned.credible),
+                interval(&learned.guaranteed),
                 learned.graded,
                 learned.attempts,
-                100.0 * learned.p_best,
                 path.label,
             );
         }
     }
     text
+}
+
+/// An interval with what it promises.
+fn interval(interval: &Interval) -> String {
+    let kind = match interval.kind {
+        IntervalKind::Credible => "credible",
+        IntervalKind::Guaranteed => "guaranteed",
+    };
+    format!("{kind} {:.2} to {:.2}", interval.low, interval.high)
 }
 
 fn scope_name(scope: &LearnedScope) -> String {
@@ -163,13 +176,20 @@ fn explanation_text(e: &Explanation) -> String {
     for x in &e.effect {
         let _ = writeln!(
             text,
-            "  {}: success {:.3} to {:.3}, share {:.1} % to {:.1} %",
+            "  {}: success {:.3} to {:.3}, share {:.1} % to {:.1} %; now best with {:.0} %, loss {:.3}, {}, {}",
             x.path.label,
             x.expected_without,
             x.expected_with,
             100.0 * x.share_without,
-            100.0 * x.share_with
+            100.0 * x.share_with,
+            100.0 * x.p_best,
+            x.expected_loss,
+            interval(&x.credible),
+            interval(&x.guaranteed)
         );
+    }
+    if let Some(verdict) = &e.verdict {
+        let _ = writeln!(text, "in all\n  {}", verdict.sentence);
     }
     text
 }

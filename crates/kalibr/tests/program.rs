@@ -48,8 +48,22 @@ fn explain_tells_the_same_in_a_terminal_and_over_http_while_the_server_runs() {
     assert_eq!(over_http, in_terminal);
 
     let plain = text(&kalibr(folder.path()).args(["explain", &trace]).output().unwrap().stdout);
-    for word in ["goal g", "chosen: sim/", "answered", "action: output_edited", "what it changed"] {
+    for word in [
+        "goal g",
+        "chosen: sim/",
+        "answered",
+        "action: output_edited",
+        "what it changed",
+        "credible 0.",
+        "guaranteed 0.00 to 1.00",
+        "not enough data yet: about",
+    ] {
         assert!(plain.contains(word), "{word:?} is not in:\n{plain}");
+    }
+    let goals = text(&kalibr(folder.path()).arg("goals").output().unwrap().stdout);
+    for word in ["g\n  not enough data yet: about", "% of requests", "best with", "loss 0.", "1 graded of 1"]
+    {
+        assert!(goals.contains(word), "{word:?} is not in:\n{goals}");
     }
 }
 

@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use kalibr_core::anytime::exceeds;
 use kalibr_core::counters::{Cell, Count, Counters, Epoch};
 use kalibr_core::ids::Timestamp;
-use kalibr_core::safety::{Sides, Verdict, exceeds};
+use kalibr_core::safety::{Sides, Verdict};
 use kalibr_store::{GoalChange, GoalChanged, GoalId, GoalRecord, Ledger, StoreError};
 
 use crate::goal::GoalState;

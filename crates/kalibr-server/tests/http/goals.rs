@@ -118,3 +118,71 @@ async fn a_goal_that_cannot_be_is_refused_and_changes_nothing() {
     kalibr.client.put("/v1/goals/a%2Fb", json!({ "paths": ["lab/one"] })).await.error(400, "invalid_id");
     assert_eq!(kalibr.counted().await, before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_goal_says_how_sure_one_may_be_of_each_path_and_of_all_together() {
+    let kalibr = Kalibr::with_paths(LAB, json!(["lab/one", "lab/two"])).await;
+    let trace = kalibr.asked().await;
+    kalibr.client.post("/v1/signals", json!({ "type": "user_accepted", "trace_id": trace })).await.ok(200);
+    kalibr.counted().await;
+    let goal = kalibr.client.get("/v1/goals/g").await.ok(200);
+    let scope = &goal["learned"][0];
+    assert_eq!(scope["verdict"]["kind"], "not_enough_data");
+    let sentence = scope["verdict"]["sentence"].as_str().unwrap();
+    assert!(sentence.starts_with("not enough data yet: about "), "{sentence}");
+    assert!(scope["verdict"]["more"].as_u64().unwrap() > 100);
+    for path in scope["paths"].as_array().unwrap() {
+        let number = |value: &Value| value.as_f64().unwrap();
+        assert!(
+            (0.0..=1.0).contains(&number(&path["p_best"])) && number(&path["expected_loss"]) > 0.0,
+            "{path}"
+        );
+        for kind in ["credible", "guaranteed"] {
+            assert_eq!((&path[kind]["kind"], &path[kind]["level"]), (&json!(kind), &json!(0.95)));
+            let expected = number(&path["expected"]);
+            assert!(
+                number(&path[kind]["low"]) < expected && expected < number(&path[kind]["high"]),
+                "{path}"
+            );
+        }
+    }
+    let decision = kalibr.decision(&trace).await;
+    assert_eq!(decision["verdict"], scope["verdict"]);
+    assert_eq!(decision["effect"][0]["guaranteed"]["kind"], "guaranteed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_goal_may_have_one_path_one_path_twice_or_two_hundred() {
+    let kalibr = Kalibr::start(LAB).await;
+    let paths = |n: usize| (0..n).map(|i| json!({ "model": "lab/one", "params": { "seed": i } })).collect();
+    let twice = json!(["lab/one", "lab/one", { "model": "lab/one", "params": {} }]);
+    for (paths, distinct) in [(json!(["lab/one"]), 1), (twice, 1), (Value::Array(paths(200)), 200)] {
+        let put = kalibr.client.put("/v1/goals/g", json!({ "paths": paths })).await.ok(200);
+        assert_eq!(put["paths"].as_array().unwrap().len(), distinct);
+        let reply = kalibr.ask(&[]).await;
+        let propensity: f64 = reply.header("x-kalibr-propensity").unwrap().parse().unwrap();
+        assert!((propensity * distinct as f64 - 1.0).abs() < 0.1, "{propensity} of {distinct}");
+        let trace = reply.header("x-kalibr-trace-id").unwrap();
+        kalibr
+            .client
+            .post("/v1/signals", json!({ "type": "user_rejected", "trace_id": trace }))
+            .await
+            .ok(200);
+    }
+    let learned = kalibr.counted().await[0]["learned"][0]["paths"].clone();
+    let share: f64 = learned.as_array().unwrap().iter().map(|path| path["share"].as_f64().unwrap()).sum();
+    assert!((share - 1.0).abs() < 1e-9, "{share}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_outlives_its_goal() {
+    let kalibr = Kalibr::with_paths(LAB, json!(["lab/one", "lab/two"])).await;
+    let trace = kalibr.asked().await;
+    kalibr.client.delete("/v1/goals/g").await.ok(200);
+    let signal = json!({ "type": "user_accepted", "trace_id": trace });
+    assert_eq!(kalibr.client.post("/v1/signals", signal).await.ok(200)["joined"], true);
+    let decision = kalibr.decision(&trace).await;
+    assert_eq!((&decision["goal"], &decision["attempts"][0]["strength"]), (&json!("g"), &json!(1.0)));
+    assert_eq!(decision["verdict"], Value::Null);
+    kalibr.ask(&[]).await.error(404, "goal_not_found");
+}

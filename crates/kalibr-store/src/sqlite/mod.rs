@@ -7,6 +7,7 @@ mod batch;
 mod cap;
 mod codec;
 mod goals;
+mod log;
 mod read;
 mod recount;
 mod write;
@@ -23,8 +24,8 @@ use crate::error::StoreError;
 use crate::facts::{Fact, GoalId};
 use crate::gate::Gate;
 use crate::ledger::{
-    CallRecord, Changes, Committed, DecisionRecord, GoalChange, GoalChanged, GoalRecord, Ledger, PathUpdate,
-    Piece, Recount,
+    CallRecord, Changes, Committed, DecisionRecord, GoalChange, GoalChanged, GoalRecord, Ledger,
+    LoggedDecision, PathUpdate, Piece, Recount,
 };
 
 /// Schema versions, oldest first: `user_version` counts how many of them a file has been through.
@@ -288,6 +289,23 @@ impl Ledger for SqliteLedger {
 
     fn anchored(&self, alias: KeyedHash, session: KeyedHash) -> Result<Option<TraceId>, StoreError> {
         self.with(&self.reader, |connection| read::anchored(connection, alias, session))
+    }
+
+    fn log(
+        &self,
+        goal: GoalId,
+        since: Option<Timestamp>,
+        most: usize,
+        take: &mut dyn FnMut(LoggedDecision),
+    ) -> Result<(), StoreError> {
+        let own = Mutex::default;
+        let traces = self.with(&own(), |connection| log::traces(connection, goal, since, most))?;
+        for part in traces.chunks(log::AT_ONCE) {
+            self.with(&own(), |connection| log::decisions(connection, part))?
+                .into_iter()
+                .for_each(&mut *take);
+        }
+        Ok(())
     }
 
     fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {

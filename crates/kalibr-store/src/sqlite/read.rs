@@ -272,7 +272,7 @@ pub(super) fn decision(connection: &Connection, trace: TraceId) -> Result<Option
     }))
 }
 
-fn attempts(connection: &Connection, trace: TraceId) -> Result<Vec<AttemptFact>, Problem> {
+pub(super) fn attempts(connection: &Connection, trace: TraceId) -> Result<Vec<AttemptFact>, Problem> {
     let mut statement = connection.prepare_cached(
         "SELECT idx, path, reply, category, status, prompt_tokens, completion_tokens, latency_ms, at
          FROM attempts WHERE trace = ?1 ORDER BY idx",
@@ -309,7 +309,7 @@ fn counters(connection: &Connection, decision: &DecisionFact) -> Result<Vec<(Cel
     Ok(counters)
 }
 
-fn signals(connection: &Connection, trace: TraceId) -> Result<Vec<SignalRecord>, Problem> {
+pub(super) fn signals(connection: &Connection, trace: TraceId) -> Result<Vec<SignalRecord>, Problem> {
     let mut statement = connection.prepare_cached(
         "SELECT id, source, value, strength, confidence, event_at, attempt, session IS NOT NULL, received_at,
          EXISTS (SELECT 1 FROM withdrawals AS w WHERE w.id = s.id)
