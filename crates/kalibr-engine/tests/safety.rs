@@ -167,7 +167,7 @@ async fn what_calls_cost_and_what_is_owed_to_the_budget_is_frozen_too() {
             .unwrap()
     };
     let engine = open();
-    let objective = serde_json::json!({ "mode": "budget", "dollars_per_request": 0.000002 });
+    let objective = serde_json::json!({ "mode": "budget", "dollars_per_request": 2e-6 });
     let settings =
         GoalSettings { objective: serde_json::from_value(objective).unwrap(), ..GoalSettings::default() };
     put(&engine, "g", &settings, &["sim/a", "sim/b"]);
