@@ -218,8 +218,11 @@ impl Ours {
                 }
             })
             .collect();
-        let rules =
-            ChoiceRules { objective: self.settings.objective, floor: self.settings.floor, ..ChoiceRules::default() };
+        let rules = ChoiceRules {
+            objective: self.settings.objective,
+            floor: self.settings.floor,
+            ..ChoiceRules::default()
+        };
         // All paths are eligible, so there are choices.
         scope.choices = rules.prepare(&known, &Standing::default()).usual().ok().cloned();
     }

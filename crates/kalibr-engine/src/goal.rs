@@ -334,15 +334,17 @@ impl GoalState {
         self.table_of(&known, outlook.pacer, seq as u64)
     }
 
-    /// What is known of the paths where nothing is known.
+    /// What is known of the paths where nothing was heard and nothing was called.
     fn blank(&self) -> Vec<PathKnown> {
         let subjects = self.subjects(|path| path);
-        let blank =
+        let believed =
             posteriors(&Counters::default(), &subjects, &Reliability::default(), &self.settings.learner());
-        subjects
-            .iter()
-            .zip(blank)
-            .map(|(subject, posterior)| PathKnown::of(subject.path, posterior))
+        let expected = Calls::default().outlook(self, None);
+        let paths = subjects.iter().zip(believed).zip(expected.paths());
+        paths
+            .map(|((subject, posterior), expected)| {
+                PathKnown::of(subject.path, posterior).expecting(expected)
+            })
             .collect()
     }
 
@@ -356,8 +358,8 @@ impl GoalState {
 
     /// The table of a key, or of those that nothing was known of, by what was known when the goal was frozen.
     fn frozen_table(&self, frozen: &Frozen, key: Option<&TableKey>) -> Table {
-        let (version, known) = frozen.known(key, self.blank());
-        self.table_of(&known, Pacer::default(), version)
+        let (known, pacer, version) = frozen.known(key, self.blank());
+        self.table_of(&known, pacer, version)
     }
 
     fn table_of(&self, known: &[PathKnown], pacer: Pacer, version: u64) -> Table {
