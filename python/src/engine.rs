@@ -51,10 +51,19 @@ struct Scope {
     session_id: Option<String>,
     user: Option<String>,
     force_model: Option<String>,
+    risk: Option<String>,
+    max_cost_usd: Option<f64>,
+    max_latency_ms: Option<u64>,
 }
 
 impl Scope {
     fn request(self, engine: &kalibr_engine::Engine) -> PyResult<DecideRequest> {
+        let risk = self.risk.as_deref().map(str::parse).transpose().map_err(errors::asked)?;
+        let asked = Asked {
+            risk: risk.unwrap_or_default(),
+            max_cost_usd: self.max_cost_usd,
+            max_latency_ms: self.max_latency_ms,
+        };
         let parse = |ids: Vec<String>| ids.iter().map(|id| id.parse()).collect::<Result<Vec<PathId>, _>>();
         let request = || {
             let session = self.session_id.as_deref().map(SessionId::new).transpose()?;
@@ -66,7 +75,7 @@ impl Scope {
                 user: self.user.as_deref().map(|user| engine.user_hash(user)),
                 candidates: self.candidates.map(parse).transpose()?,
                 force_model: self.force_model,
-                asked: Asked::default(),
+                asked,
             })
         };
         request().map_err(errors::request_id)

@@ -35,6 +35,11 @@ pub(crate) fn request_id(problem: InvalidId) -> PyErr {
     plain("InvalidRequestError", problem)
 }
 
+/// What is asked of one request cannot be.
+pub(crate) fn asked(problem: &str) -> PyErr {
+    plain("InvalidRequestError", problem)
+}
+
 pub(crate) fn goal_name(problem: InvalidId) -> PyErr {
     plain("GoalError", problem)
 }

@@ -76,7 +76,7 @@ def test_context_names_the_bucket(home: Home) -> None:
 @pytest.mark.parametrize(
     ("context", "says"),
     [
-        ({"length": 3}, "context has one key"),
+        ({"length": 3}, "context has the keys"),
         ("code", "context is a dict"),
         ({"bucket": 3}, "bucket is a string"),
         ({"bucket": ""}, "bucket's name is empty"),
@@ -90,6 +90,35 @@ def test_a_context_that_names_no_bucket_is_refused(home: Home, context: Any, say
         router.decide(context=context)
     with pytest.raises(kalibr.InvalidRequestError, match=says):
         router.completion(HELLO, context=context)
+
+
+def test_a_request_may_say_its_risk_and_what_it_may_cost_and_take(home: Home) -> None:
+    home.add_config(
+        """
+        [prices]
+        "lab/good" = { input = 10.0, output = 30.0 }
+        "lab/poor" = { input = 0.1, output = 0.3 }
+
+        [goals.g]
+        paths = ["lab/good", "lab/poor"]
+        risk = { "lab/poor" = "high" }
+        """
+    )
+    router = kalibr.Router("g")
+    assert {router.decide(context={"max_cost_usd": 0.001})["model"] for _ in range(20)} == {"lab/poor"}
+    assert {router.decide(context={"risk": "high"})["model"] for _ in range(20)} == {"lab/good"}
+    assert router.completion(HELLO, context={"risk": "medium", "max_latency_ms": 60_000}).model == "lab/good"
+    with pytest.raises(kalibr.NoPathError, match="lab/good: expected to cost .* lab/poor: marked as too risky"):
+        router.decide(context={"risk": "high", "max_cost_usd": 0.001})
+    for wrong, says in (
+        ({"risk": "huge"}, "a risk is"),
+        ({"max_cost_usd": "1"}, "number of dollars above 0"),
+        ({"max_cost_usd": float("nan")}, "number of dollars above 0"),
+        ({"max_cost_usd": 1e9}, "max_cost_usd"),
+        ({"max_latency_ms": 0.5}, "whole number of milliseconds"),
+    ):
+        with pytest.raises(kalibr.InvalidRequestError, match=says):
+            router.decide(context=wrong)
 
 
 def test_a_goal_that_wants_it_classes_what_its_caller_does_not(home: Home) -> None:

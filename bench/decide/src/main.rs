@@ -21,7 +21,7 @@ const PATHS: usize = 8;
 const CHUNK: u64 = 256;
 /// Records that may wait before the caller pauses, and how few must be left before it goes on. The queue takes 65,536.
 const QUEUE: (usize, usize) = (8_192, 2_048);
-/// Calls that are made of a writer that sleeps, a millisecond apart.
+/// Calls that are made a millisecond apart.
 const LONE_CALLS: u64 = 10_000;
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -207,6 +207,6 @@ fn main() -> anyhow::Result<()> {
         anyhow::ensure!(row.time(|| bench.engine.decide(&bench.request).is_ok())?, "a decision failed");
     }
     bench.close(&mut row)?;
-    row.print("decide, one a millisecond: the writer sleeps and is woken", None)?;
+    row.print("decide, one a millisecond", None)?;
     Ok(())
 }

@@ -27,7 +27,7 @@ impl Ageing {
     ) -> Self {
         let (mut successes, mut failures, mut reactions) = (Vec::new(), Vec::new(), Vec::new());
         let newest = counters.newest().0;
-        for (Cell { epoch, path, pattern }, Count { n, .. }) in counters.iter() {
+        for (Cell { epoch, path, pattern }, Count { n, .. }) in counters.evidence() {
             let Some(path) = paths.iter().position(|known| *known == path) else { continue };
             let age = newest.saturating_sub(epoch.0);
             if silence && let Some(reaction) = reaction(pattern, n) {

@@ -149,7 +149,7 @@ pub struct Confidence {
 pub fn matured(counters: &Counters, paths: &[PathId], age: u32) -> Vec<Count> {
     let newest = counters.newest().0;
     let mut matured = vec![Count::default(); paths.len()];
-    for (cell, count) in counters.iter() {
+    for (cell, count) in counters.evidence() {
         if cell.epoch.0.saturating_add(age.min(16)) <= newest
             && is_known(cell.pattern)
             && let Some(at) = paths.iter().position(|path| *path == cell.path)

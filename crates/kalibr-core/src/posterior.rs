@@ -100,7 +100,7 @@ pub struct LearnerConfig {
 impl Default for LearnerConfig {
     fn default() -> Self {
         Self {
-            half_life: Some(800.0),
+            half_life: Some(1600.0),
             fading: Fading::default(),
             availability_half_life: Some(200.0),
             sharing: true,

@@ -4,7 +4,11 @@
 //! source has, per model, two rates: how often it praises a good answer and how often it praises a bad one. They are
 //! counted where an *anchor* spoke of the same attempt: an action, an explicit verdict, and for the technical sources
 //! the caller's own metric. Anchors are graded only by what stands above them, and are taken at their word until
-//! something above them disagrees; that rules out a world in which good and bad have changed places.
+//! something above them disagrees; that rules out a world in which good and bad have changed places. Deeds are few, so the
+//! technical sources are also graded by follow-up messages, as far as those can be trusted: with a judge that favours the
+//! second best of three models over eight goals and actions on 5 % of decisions that is the difference between .60 and .46
+//! of the regret of averaging the signals (16 tuning seeds of `bench/learning`), and an unbiased judge is found to be one
+//! sooner, too.
 //!
 //! Rates are shrunk to the source's pooled rate over models with a strength κ that is learned, and averaged over its
 //! posterior on a grid (empirical Bayes with a beta-binomial likelihood; Gelman et al., *Bayesian Data Analysis*, ch. 5).
@@ -32,7 +36,10 @@ impl Pool {
     /// speak teach nothing about reliability and are not kept. Returns whether this one teaches.
     pub fn add(&mut self, model: PathId, pattern: Pattern, count: Count) -> bool {
         let pattern = pattern.evidence();
-        if graders().all(|source| anchor(source, pattern).is_none() || pattern.value(source).is_none()) {
+        let graded = |source: Source| pattern.value(source).is_some() && anchor(source, pattern).is_some();
+        let hinted = pattern.winner() == Some(Source::Turn)
+            && (pattern.value(Source::Judge).is_some() || pattern.value(Source::Structural).is_some());
+        if !hinted && !graders().any(graded) {
             return false;
         }
         let total = self.cells.entry((model, pattern)).or_default();
@@ -79,11 +86,13 @@ const STRENGTHS: [f64; 8] = [4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 /// without seeing who wrote the answer: models are taken to be alike until they are seen to differ.
 const fn alike(source: Source) -> f64 {
     match source {
-        Source::Judge | Source::Structural => -0.5,
+        Source::Judge | Source::Structural => -1.0,
         _ => 1.0,
     }
 }
 
+/// Sweeps in which the technical sources are graded by follow-up messages.
+const SWEEPS: usize = 3;
 /// Below this difference of the two rates, even at the upper end of its 95 % interval, a source says nothing.
 const USELESS: f64 = 0.05;
 /// The most that one decision's soft evidence may weigh in log odds: sources that like the same things are not
@@ -160,6 +169,49 @@ struct Tally {
     n: f64,
 }
 
+/// What one source said of one model's answers, by the truth.
+#[derive(Debug, Clone, Copy, Default)]
+struct Graded {
+    good: Tally,
+    bad: Tally,
+}
+
+impl Graded {
+    fn add(&mut self, praises: bool, good: f64, bad: f64) {
+        let praised = if praises { 1.0 } else { 0.0 };
+        self.good.n += good;
+        self.good.praised += praised * good;
+        self.bad.n += bad;
+        self.bad.praised += praised * bad;
+    }
+
+    fn and(&self, other: &Self) -> Self {
+        let sum = |a: Tally, b: Tally| Tally { praised: a.praised + b.praised, n: a.n + b.n };
+        Self { good: sum(self.good, other.good), bad: sum(self.bad, other.bad) }
+    }
+}
+
+/// What `source` said of each model's answers where an anchor spoke too.
+fn graded(pool: &Pool, models: &[PathId], source: Source) -> Vec<Graded> {
+    let mut graded = vec![Graded::default(); models.len()];
+    for ((model, pattern), count) in &pool.cells {
+        let (Some(value), Some(anchor)) = (pattern.value(source), anchor(source, *pattern)) else { continue };
+        let Ok(index) = models.binary_search(model) else { continue };
+        // The score of the cell is the winner's; where that is the anchor it is finer than the value's own.
+        let truth = if pattern.winner() == Some(anchor) {
+            count.score as f64 / f64::from(Strength::UNITS)
+        } else {
+            pattern.value(anchor).map_or(0.0, |v| v.default_strength().get()) * count.n as f64
+        };
+        graded[index].add(value.praises(), truth, count.n as f64 - truth);
+    }
+    graded
+}
+
+const fn is_technical(source: Source) -> bool {
+    matches!(source, Source::Judge | Source::Structural)
+}
+
 impl Reliability {
     /// Learns from the pool.
     pub fn learn(pool: &Pool) -> Self {
@@ -169,36 +221,75 @@ impl Reliability {
             models.dedup();
             models
         };
-        for source in graders() {
-            let mut good = vec![Tally::default(); models.len()];
-            let mut bad = vec![Tally::default(); models.len()];
-            for ((model, pattern), count) in &pool.cells {
-                let (Some(value), Some(anchor)) = (pattern.value(source), anchor(source, *pattern)) else {
-                    continue;
-                };
-                let Ok(index) = models.binary_search(model) else { continue };
-                // The score of the cell is the winner's; where that is the anchor it is finer than the value's own.
-                let truth = if pattern.winner() == Some(anchor) {
-                    count.score as f64 / f64::from(Strength::UNITS)
-                } else {
-                    pattern.value(anchor).map_or(0.0, |v| v.default_strength().get()) * count.n as f64
-                };
-                let praised = if value.praises() { 1.0 } else { 0.0 };
-                good[index].n += truth;
-                good[index].praised += praised * truth;
-                bad[index].n += count.n as f64 - truth;
-                bad[index].praised += praised * (count.n as f64 - truth);
-            }
-            let (prior_good, prior_bad, strength) = prior(source);
-            let (good_rates, good_unknown) = rates(&good, prior_good, strength, source);
-            let (bad_rates, bad_unknown) = rates(&bad, prior_bad, strength, source);
-            learned.unknown[source as usize] = Some(trust(good_unknown, bad_unknown));
-            for (index, model) in models.iter().enumerate() {
-                learned.models.entry(*model).or_default()[source as usize] =
-                    Some(trust(good_rates[index], bad_rates[index]));
+        let graded: Vec<(Source, Vec<Graded>)> =
+            graders().map(|source| (source, graded(pool, &models, source))).collect();
+        for (source, graded) in &graded {
+            learned.rate(*source, &models, graded);
+        }
+        // What deeds say of a judge is little where few act. Where a follow-up message is all there is, it tells good from
+        // bad as far as it can be trusted itself, together with what is known of the judge by then.
+        for _ in 0..SWEEPS {
+            let hinted = learned.hinted(pool, &models);
+            for (source, graded) in graded.iter().filter(|(source, _)| is_technical(*source)) {
+                let by_words = hinted.iter().filter(|(of, _)| of == source).flat_map(|(_, graded)| graded);
+                let both: Vec<Graded> =
+                    graded.iter().zip(by_words).map(|(deeds, words)| deeds.and(words)).collect();
+                if !both.is_empty() {
+                    learned.rate(*source, &models, &both);
+                }
             }
         }
         learned
+    }
+
+    /// Learns the rates of one source from what it said of graded answers.
+    fn rate(&mut self, source: Source, models: &[PathId], graded: &[Graded]) {
+        let (prior_good, prior_bad, strength) = prior(source);
+        let tallies = |of: fn(&Graded) -> Tally| graded.iter().map(of).collect::<Vec<_>>();
+        let (good, good_unknown) = rates(&tallies(|g| g.good), prior_good, strength, source);
+        let (bad, bad_unknown) = rates(&tallies(|g| g.bad), prior_bad, strength, source);
+        self.unknown[source as usize] = Some(trust(good_unknown, bad_unknown));
+        for ((model, good), bad) in models.iter().zip(good).zip(bad) {
+            self.models.entry(*model).or_default()[source as usize] = Some(trust(good, bad));
+        }
+    }
+
+    /// What the technical sources said of answers that only a follow-up message graded: expected counts, as in the E-step
+    /// of expectation maximisation (Dawid and Skene 1979), with the share of good answers among them fitted per model.
+    fn hinted(&self, pool: &Pool, models: &[PathId]) -> Vec<(Source, Vec<Graded>)> {
+        let mut hinted: Vec<(Source, Vec<Graded>)> = graders()
+            .filter(|s| is_technical(*s))
+            .map(|s| (s, vec![Graded::default(); models.len()]))
+            .collect();
+        for (index, model) in models.iter().enumerate() {
+            let cells: Vec<(Pattern, f64, f64)> = pool
+                .cells
+                .range((*model, Pattern::from_bits(0))..=(*model, Pattern::from_bits(u32::MAX)))
+                .filter(|((_, pattern), count)| pattern.winner() == Some(Source::Turn) && count.n > 0)
+                .map(|((_, pattern), count)| {
+                    let ln: f64 =
+                        parts(*pattern).map(|(s, praises)| self.trust(s, *model).ln_ratio(praises)).sum();
+                    (*pattern, count.n as f64, ln)
+                })
+                .filter(|(pattern, ..)| anchor(Source::Judge, *pattern).is_none())
+                .collect();
+            let all: f64 = cells.iter().map(|(_, n, _)| n).sum();
+            let mut share = 0.5;
+            let good = |share: f64, ln: f64| 1.0 / (1.0 + (1.0 - share) / share * (-ln).exp());
+            for _ in 0..3 {
+                let sum: f64 = cells.iter().map(|(_, n, ln)| n * good(share, *ln)).sum();
+                share = ((sum + 1.0) / (all + 2.0)).clamp(0.02, 0.98);
+            }
+            for (pattern, n, ln) in cells {
+                let good = good(share, ln);
+                for (source, graded) in &mut hinted {
+                    if let Some(value) = pattern.value(*source) {
+                        graded[index].add(value.praises(), n * good, n * (1.0 - good));
+                    }
+                }
+            }
+        }
+        hinted
     }
 
     /// How far `source` can be trusted on the answers of `model`.
@@ -401,6 +492,25 @@ mod tests {
         let believed = posteriors(&counters, &subjects, &Reliability::default(), &LearnerConfig::default());
         let best = p_best(&believed.iter().map(|path| path.success).collect::<Vec<_>>());
         assert!(best[0] > 0.995, "{}", best[0]);
+    }
+
+    #[test]
+    fn a_judge_that_favours_one_model_is_found_out_by_follow_up_messages_where_nobody_acts() {
+        let mut pool = Pool::default();
+        let (accepted, rejected) = ((Source::Turn, Value::Acceptance), (Source::Turn, Value::Rejection));
+        let (praise, fault) = ((Source::Judge, Value::Passed), (Source::Judge, Value::Failed));
+        for (model, of_bad) in [(M, 90), (N, 30)] {
+            seen(&mut pool, model, 90, &[accepted, praise]);
+            seen(&mut pool, model, 10, &[accepted, fault]);
+            seen(&mut pool, model, of_bad, &[rejected, praise]);
+            seen(&mut pool, model, 100 - of_bad, &[rejected, fault]);
+        }
+        let learned = Reliability::learn(&pool);
+        let worth = |model| match learned.worth(model, pattern(&[praise]).0) {
+            Worth::Soft(ln_ratio) => ln_ratio,
+            other => panic!("{other:?}"),
+        };
+        assert!(worth(N) > 1.0 && worth(M) < 0.3, "{} {}", worth(N), worth(M));
     }
 
     #[test]

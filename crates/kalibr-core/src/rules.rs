@@ -44,7 +44,7 @@ pub struct ChoiceRules {
     pub objective: Objective,
     /// What paths must keep to be chosen.
     pub limits: Limits,
-    /// Least probability of each path, 0..=0.5. Default 0.01; a quarter of it at medium risk, 0 at high.
+    /// Least probability of each path, 0..=0.5. Default 0.002; a quarter of it at medium risk, 0 at high.
     pub floor: f64,
     /// Greatest share of decisions that takes another path than the leader, 0..=1. Default 1.
     pub exploration_cap: f64,
@@ -62,7 +62,7 @@ impl Default for ChoiceRules {
         Self {
             objective: Objective::default(),
             limits: Limits::default(),
-            floor: 0.01,
+            floor: 0.002,
             exploration_cap: 1.0,
             holdout: 0.0,
             guarantee: None,

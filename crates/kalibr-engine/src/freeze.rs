@@ -6,11 +6,14 @@
 //! no state that anything is learned from: when the goal is thawed it is dropped, and tables follow from the counters
 //! again, with all that happened meanwhile to decisions from before.
 //!
+//! What is owed to a budget stands as well: it is paced again when the goal is thawed.
+//!
 //! The goal's settings are not frozen. An operator who sets a limit, or takes a path off, wants it to hold.
 
 use std::sync::Arc;
 
 use kalibr_core::ids::{Bucket, Pipeline};
+use kalibr_core::objective::Pacer;
 use serde::{Deserialize, Serialize};
 
 use crate::goal::TableKey;
@@ -35,11 +38,13 @@ struct Scope {
 struct Known {
     version: u64,
     paths: Vec<PathKnown>,
+    /// How the goal's budget stood.
+    pacer: Pacer,
 }
 
 impl Known {
     fn of(table: &Table) -> Self {
-        Self { version: table.policy.version, paths: table.known().collect() }
+        Self { version: table.policy.version, paths: table.known().collect(), pacer: table.pacer() }
     }
 }
 
@@ -69,9 +74,13 @@ impl Frozen {
             .map(|scope| TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() })
     }
 
-    /// The version of a key's table, and what was known of the paths of `blank`, in that order. A path that joined the
-    /// goal later is as blank as it comes.
-    pub(crate) fn known(&self, key: Option<&TableKey>, mut blank: Vec<PathKnown>) -> (u64, Vec<PathKnown>) {
+    /// What was known of the paths of `blank`, in that order, how the budget stood, and the version of the key's table. A
+    /// path that joined the goal later is as blank as it comes.
+    pub(crate) fn known(
+        &self,
+        key: Option<&TableKey>,
+        mut blank: Vec<PathKnown>,
+    ) -> (Vec<PathKnown>, Pacer, u64) {
         let is = |scope: &&Scope| {
             key.is_some_and(|key| (&scope.pipeline, &scope.bucket) == (&key.pipeline, &key.bucket))
         };
@@ -81,7 +90,7 @@ impl Frozen {
                 path.clone_from(known);
             }
         }
-        (known.version, blank)
+        (blank, known.pacer, known.version)
     }
 }
 

@@ -65,7 +65,7 @@ impl std::str::FromStr for Buckets {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GoalSettings {
-    /// Graded attempts after which older evidence counts half; 0 forgets nothing. Default 800.
+    /// Graded attempts after which older evidence counts half; 0 forgets nothing. Default 1600.
     pub half_life: f64,
     /// See [`ChoiceRules::floor`].
     pub floor: f64,
@@ -284,19 +284,11 @@ impl GoalState {
 
     pub(crate) fn unknown(&self) -> Arc<Table> {
         self.unknown.load_full().unwrap_or_else(|| {
-            let table = Arc::new(match &self.frozen {
+            let table = match &self.frozen {
                 Some(frozen) => self.frozen_table(frozen, None),
-                None => {
-                    let outlook = Calls::default().outlook(self, None);
-                    let known: Vec<PathKnown> = self
-                        .blank()
-                        .into_iter()
-                        .zip(outlook.paths())
-                        .map(|(path, e)| path.expecting(e))
-                        .collect();
-                    self.table_of(&known, outlook.pacer, self.seq as u64)
-                }
-            });
+                None => self.blank_table(),
+            };
+            let table = Arc::new(table);
             // Should the refresher be quicker, its table knows more.
             let nobody: Option<Arc<Table>> = None;
             self.unknown.compare_and_swap(&nobody, Some(Arc::clone(&table)));
@@ -342,22 +334,32 @@ impl GoalState {
         self.table_of(&known, outlook.pacer, seq as u64)
     }
 
-    /// What is known of the paths where nothing is known.
+    /// What is known of the paths where nothing was heard and nothing was called.
     fn blank(&self) -> Vec<PathKnown> {
         let subjects = self.subjects(|path| path);
-        let blank =
+        let believed =
             posteriors(&Counters::default(), &subjects, &Reliability::default(), &self.settings.learner());
-        subjects
-            .iter()
-            .zip(blank)
-            .map(|(subject, posterior)| PathKnown::of(subject.path, posterior))
+        let expected = Calls::default().outlook(self, None);
+        let paths = subjects.iter().zip(believed).zip(expected.paths());
+        paths
+            .map(|((subject, posterior), expected)| {
+                PathKnown::of(subject.path, posterior).expecting(expected)
+            })
             .collect()
+    }
+
+    /// The table where nothing is known but prices.
+    fn blank_table(&self) -> Table {
+        let outlook = Calls::default().outlook(self, None);
+        let known: Vec<PathKnown> =
+            self.blank().into_iter().zip(outlook.paths()).map(|(path, e)| path.expecting(e)).collect();
+        self.table_of(&known, outlook.pacer, self.seq as u64)
     }
 
     /// The table of a key, or of those that nothing was known of, by what was known when the goal was frozen.
     fn frozen_table(&self, frozen: &Frozen, key: Option<&TableKey>) -> Table {
-        let (version, known) = frozen.known(key, self.blank());
-        self.table_of(&known, Pacer::default(), version)
+        let (known, pacer, version) = frozen.known(key, self.blank());
+        self.table_of(&known, pacer, version)
     }
 
     fn table_of(&self, known: &[PathKnown], pacer: Pacer, version: u64) -> Table {

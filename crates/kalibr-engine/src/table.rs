@@ -112,6 +112,11 @@ impl Table {
         Outlook::new(self.policy.rules().offers().map(expected).collect(), self.pacer)
     }
 
+    /// How the goal's budget stood when the table was built.
+    pub(crate) const fn pacer(&self) -> Pacer {
+        self.pacer
+    }
+
     /// What is known of each path, in the table's order.
     pub(crate) fn known(&self) -> impl Iterator<Item = PathKnown> {
         let entries = self.policy.entries().iter().zip(self.policy.rules().offers()).enumerate();

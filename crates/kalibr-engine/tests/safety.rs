@@ -146,6 +146,51 @@ fn a_frozen_goal_routes_by_the_table_as_it_was_in_every_process_and_after_a_rest
     engine.close(PATIENCE);
 }
 
+#[tokio::test]
+async fn what_calls_cost_and_what_is_owed_to_the_budget_is_frozen_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let config: Config = serde_json::from_value(serde_json::json!({
+            "providers": { "sim": { "kind": "simulated", "models": { "a": {}, "b": {} } } },
+            "prices": { "sim/a": { "input": 1.0, "output": 1.0 }, "sim/b": { "input": 9.0, "output": 90.0 } },
+        }))
+        .unwrap();
+        let config = EngineConfig::new(Home::at(folder.path()), &config, &|_| None).unwrap();
+        Engine::open(EngineConfig { seed: Some(7), ..config }).unwrap()
+    };
+    let ask = async |engine: &Engine| {
+        let body = br#"{"model":"goal:g","messages":[{"role":"user","content":"hello"}]}"#;
+        let body = kalibr_engine::upstream::ChatRequest::parse(body).unwrap();
+        engine
+            .complete(CompleteRequest { decide: DecideRequest::of(goal()), body, timeout: None })
+            .await
+            .unwrap()
+    };
+    let engine = open();
+    let objective = serde_json::json!({ "mode": "budget", "dollars_per_request": 2e-6 });
+    let settings =
+        GoalSettings { objective: serde_json::from_value(objective).unwrap(), ..GoalSettings::default() };
+    put(&engine, "g", &settings, &["sim/a", "sim/b"]);
+    for _ in 0..20 {
+        let trace = ask(&engine).await.decision.trace;
+        say(&engine, trace, "user_accepted");
+    }
+    assert!(engine.flush(PATIENCE));
+    let before = learned(&engine, "g");
+    engine.freeze_goal(&goal()).unwrap();
+    let frozen = info(&engine, "g");
+    assert_eq!(learned(&engine, "g"), before, "the table as it was");
+    for _ in 0..20 {
+        ask(&engine).await;
+    }
+    assert!(engine.flush(PATIENCE));
+    assert_eq!(info(&engine, "g"), frozen);
+    assert!(engine.close(PATIENCE));
+    let again = open();
+    assert_eq!(info(&again, "g"), frozen);
+    again.close(PATIENCE);
+}
+
 #[test]
 fn settings_paths_and_buckets_of_a_frozen_goal_may_change_and_what_was_known_of_the_others_stays() {
     let folder = tempfile::tempdir().unwrap();

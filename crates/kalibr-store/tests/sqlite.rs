@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use common::{accepted, attempt, counters, decision, goal, last_change, session, signal, trace};
+use common::{accepted, attempt, counters, decision, goal, last_change, path, session, signal, trace};
 use kalibr_core::evidence::{Source, Value};
 use kalibr_core::ids::{Goal, KeyedHash, Timestamp};
 use kalibr_core::outcome::Reply;
@@ -400,4 +400,57 @@ fn a_suspended_ledger_holds_no_file_open_and_goes_on_when_resumed() {
     thread.join().unwrap();
     ledger.commit(&[Fact::Decision(Box::new(decision(goal.id, 0, None, 5)))]).unwrap();
     assert_eq!(counters(&*ledger).len(), 1);
+}
+
+#[test]
+fn a_fact_that_nobody_waits_for_is_written_soon_whether_the_writer_sleeps_or_not() {
+    let (_folder, ledger) = open();
+    let goal = goal(&*ledger);
+    let writer = start(&ledger, WriterConfig::default());
+    for n in 0..6 {
+        if n % 2 == 0 {
+            // Long enough for it to fall asleep.
+            std::thread::sleep(Duration::from_millis(250));
+        }
+        writer.append(Fact::Decision(Box::new(decision(goal.id, n, None, 5))), None).unwrap();
+        let begun = Instant::now();
+        while ledger.decision(trace(n)).unwrap().is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(5), "decision {n}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    assert!(writer.close(Duration::from_secs(5)));
+}
+
+#[test]
+fn what_calls_took_is_read_of_the_latest_decisions_oldest_first() {
+    let (_folder, ledger) = open();
+    let goal = goal(&*ledger);
+    let call = |n: u32, reply, tokens: Option<u32>| AttemptFact {
+        prompt_tokens: tokens,
+        completion_tokens: tokens,
+        latency_ms: Some(100 + n),
+        ..attempt(n, 0, reply)
+    };
+    let mut facts: Vec<Fact> =
+        (0..5).map(|n| Fact::Decision(Box::new(decision(goal.id, n, None, 5)))).collect();
+    facts.push(Fact::Attempt(call(0, Reply::Answered, Some(1))));
+    facts.push(Fact::Attempt(call(1, Reply::Answered, Some(2))));
+    // A path that fails at once is not fast, one that times out is slow, and nothing is known of the last.
+    facts.push(Fact::Attempt(call(2, Reply::Failed, None)));
+    let category = Some(kalibr_core::outcome::FailureCategory::Timeout);
+    facts.push(Fact::Attempt(AttemptFact { category, ..call(3, Reply::Failed, None) }));
+    ledger.commit(&facts).unwrap();
+    let calls = |most| {
+        let mut calls = Vec::new();
+        ledger.calls(most, &mut |call| calls.push((call.path, call.tokens, call.latency_ms))).unwrap();
+        calls
+    };
+    let all = [
+        (path("a"), Some((1, 1)), Some(100)),
+        (path("b"), Some((2, 2)), Some(101)),
+        (path("b"), None, Some(103)),
+    ];
+    assert_eq!(calls(100), all);
+    assert_eq!(calls(4), all[1..]);
 }

@@ -143,8 +143,10 @@ class Router:
             session_id: the conversation that this answer belongs to: its later turns and actions grade it. Only a
                 keyed hash of it is kept.
             user: for whom the answer is. Only a keyed hash is kept; it is passed on to no provider.
-            context: `{"bucket": name}`: a coarse class of the request within which paths are compared; at most 200
-                bytes, no slashes, few different ones. Without it a goal with `buckets = "auto"` classes by itself.
+            context: what is known of this request, any of: `bucket`, a coarse class of it within which paths are
+                compared (at most 200 bytes, no slashes, few different ones; without it a goal with `buckets = "auto"`
+                classes by itself); `risk`, how bad a wrong answer is (`"low"`, `"medium"`, `"high"`); `max_cost_usd`
+                and `max_latency_ms`, caps that hold beside the goal's own.
             openai_params: any parameter of OpenAI's chat completions. The path's own params win.
 
         Returns:
@@ -270,19 +272,32 @@ class Router:
     ) -> dict[str, Any]:
         if context is not None and not isinstance(context, Mapping):
             raise InvalidRequestError('context is a dict such as {"bucket": "code"}')
-        if set(context or ()) - {"bucket"}:
-            raise InvalidRequestError('context has one key, such as {"bucket": "code"}; another one is in it')
+        asked = dict(context or ())
+        if set(asked) - {"bucket", "risk", "max_cost_usd", "max_latency_ms"}:
+            raise InvalidRequestError(
+                'context has the keys bucket, risk, max_cost_usd and max_latency_ms, such as {"bucket": "code"}; '
+                "another one is in it"
+            )
+        for name, kinds, what in (
+            ("max_cost_usd", (int, float), "a number of dollars"),
+            ("max_latency_ms", (int,), "a whole number of milliseconds"),
+        ):
+            value = asked.get(name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, kinds) or not value > 0):
+                raise InvalidRequestError(f"{name} is {what} above 0")
         scope = {
             "force_model": force_model,
             "pipeline_id": pipeline_id,
-            "bucket": (context or {}).get("bucket"),
+            "bucket": asked.get("bucket"),
+            "risk": asked.get("risk"),
             "session_id": session_id,
             "user": user,
         }
         for name, value in scope.items():
             if value is not None and not isinstance(value, str):
                 raise InvalidRequestError(f"{name} is a string, not a {type(value).__name__}")
-        return {"goal": self.goal, "candidates": self._candidates, **scope}
+        caps = {name: asked.get(name) for name in ("max_cost_usd", "max_latency_ms")}
+        return {"goal": self.goal, "candidates": self._candidates, **scope, **caps}
 
     def _answer(self, routing: runs.Routing, chosen: dict[str, Any], body: bytes) -> Response:
         answer = parse(body)

@@ -51,7 +51,7 @@ impl ChoiceRules {
     /// let paths = [Known::of(Beta { alpha: 90.0, beta: 10.0 }), Known::of(Beta { alpha: 10.0, beta: 90.0 })];
     /// let prepared = ChoiceRules::default().prepare(&paths, &Standing::default());
     /// let choices = prepared.usual().unwrap();
-    /// assert!((choices.propensities[1] - 0.01).abs() < 1e-9); // The floor.
+    /// assert!((choices.propensities[1] - 0.002).abs() < 1e-9); // The floor.
     /// ```
     pub fn prepare(&self, paths: &[Known], standing: &Standing) -> Prepared {
         let baseline = standing.baseline.filter(|&at| at < paths.len());

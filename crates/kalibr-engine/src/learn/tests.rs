@@ -4,7 +4,8 @@ use kalibr_store::{AttemptFact, DecisionFact, DecisionKind, Fact, PathUpdate, Sq
 use rand::{RngExt, SeedableRng};
 
 fn prices() -> Arc<Prices> {
-    let providers = kalibr_upstream::Providers::new(&Default::default(), &|_| None).unwrap();
+    let providers =
+        kalibr_upstream::Providers::new(&kalibr_upstream::ProvidersConfig::default(), &|_| None).unwrap();
     Arc::new(Prices::new([].into(), providers))
 }
 

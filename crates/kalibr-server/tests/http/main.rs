@@ -13,6 +13,7 @@ mod models;
 mod privacy;
 mod provider;
 mod replay;
+mod rules;
 mod sessions;
 mod shutdown;
 mod signals;
