@@ -170,7 +170,7 @@ pub(crate) const ELSEWHERE: [(&str, &str, &str, &str); 4] = [
         "`decide`, 8 paths, in process, p99 over 10,000,000 calls",
         "< 2 µs without bucketing, < 10 µs with",
         "< 0.5 µs",
-        "measured in `crates/kalibr-engine`",
+        "`cargo run --release -p kalibr-decide`",
     ),
     (
         "memory for 100,000 goals x 4 paths",
