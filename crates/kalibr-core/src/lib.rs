@@ -12,6 +12,7 @@
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+pub mod availability;
 pub mod best;
 pub mod counters;
 pub mod drift;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use statrs::function::beta::beta_reg;
 
 use super::Offer;
+use crate::availability::Unavailable;
 
 /// How sure it must be that a path misses a limit of quality or latency before it is ruled out.
 pub const SURE: f64 = 0.9;
@@ -96,7 +97,9 @@ pub enum NotEligible {
     TooRisky,
     /// Soft: the task's risk is high, and it was not shown to be as good as the baseline.
     NotAsGoodAsBaseline,
-    /// Hard: the caller or the engine ruled it out for this request (not a candidate, its provider is down).
+    /// Hard: its provider, its model or the path itself does not answer just now.
+    Unavailable(Unavailable),
+    /// Hard: the caller ruled it out for this request.
     NotAsked,
 }
 
@@ -112,6 +115,7 @@ impl NotEligible {
             Self::OverBudget { .. } => "budget",
             Self::TooRisky => "path_risk",
             Self::NotAsGoodAsBaseline => "task_risk",
+            Self::Unavailable(_) => "unavailable",
             Self::NotAsked => "not_asked",
         }
     }
@@ -147,6 +151,7 @@ impl fmt::Display for NotEligible {
             Self::NotAsGoodAsBaseline => {
                 f.write_str("the task's risk is high, and it was not shown to be as good as the baseline")
             }
+            Self::Unavailable(why) => why.fmt(f),
             Self::NotAsked => f.write_str("ruled out for this request"),
         }
     }
