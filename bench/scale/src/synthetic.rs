@@ -13,8 +13,8 @@ use kalibr_core::path::PathSpec;
 use kalibr_core::policy::uniform;
 use kalibr_core::trace::{Share, moves};
 use kalibr_store::{
-    Change, Changes, Committed, CounterRow, DecisionRecord, Fact, GoalId, GoalRecord, Ledger, PathRecord,
-    PathUpdate, Piece, Receipt, Recount, Scope, StoreError,
+    Change, Changes, Committed, CounterRow, DecisionRecord, Fact, GoalId, GoalRecord, Ledger, PastAttempt,
+    PathRecord, PathUpdate, Piece, Receipt, Recount, Scope, StoreError,
 };
 
 use crate::traffic::{self, Epochs, Fate, PATHS, WEEK};
@@ -222,6 +222,10 @@ impl Ledger for Synthetic {
 
     fn decision(&self, _: TraceId) -> Result<Option<DecisionRecord>, StoreError> {
         Ok(None)
+    }
+
+    fn attempts_since(&self, _: Timestamp, _: &mut dyn FnMut(PastAttempt)) -> Result<(), StoreError> {
+        Ok(())
     }
 
     fn anchored(&self, _: KeyedHash, _: KeyedHash) -> Result<Option<TraceId>, StoreError> {

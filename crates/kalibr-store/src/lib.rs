@@ -20,8 +20,8 @@ pub use facts::{
     About, AnchorFact, AttemptFact, Considered, DecisionFact, DecisionKind, Fact, GoalId, Receipt, SignalFact,
 };
 pub use ledger::{
-    Change, Changes, Committed, CounterRow, DecisionRecord, GoalRecord, Ledger, PathRecord, PathUpdate,
-    Piece, Recount, Scope, SignalRecord,
+    Change, Changes, Committed, CounterRow, DecisionRecord, GoalRecord, Ledger, PastAttempt, PathRecord,
+    PathUpdate, Piece, Recount, Scope, SignalRecord,
 };
 pub use sqlite::SqliteLedger;
 pub use writer::{Ack, QueueFull, Writer, WriterConfig};

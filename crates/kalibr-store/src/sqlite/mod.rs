@@ -6,6 +6,7 @@
 mod batch;
 mod codec;
 mod goals;
+mod outcomes;
 mod read;
 mod recount;
 mod write;
@@ -21,7 +22,9 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use crate::error::StoreError;
 use crate::facts::{Fact, GoalId};
 use crate::gate::Gate;
-use crate::ledger::{Changes, Committed, DecisionRecord, GoalRecord, Ledger, PathUpdate, Piece, Recount};
+use crate::ledger::{
+    Changes, Committed, DecisionRecord, GoalRecord, Ledger, PastAttempt, PathUpdate, Piece, Recount,
+};
 
 /// Schema versions, oldest first: `user_version` counts how many of them a file has been through.
 const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
@@ -261,6 +264,10 @@ impl Ledger for SqliteLedger {
             let transaction = connection.transaction()?;
             read::decision(&transaction, trace)
         })
+    }
+
+    fn attempts_since(&self, at: Timestamp, take: &mut dyn FnMut(PastAttempt)) -> Result<(), StoreError> {
+        self.with(&self.reader, |connection| outcomes::since(connection, &self.tenant, at, take))
     }
 
     fn anchored(&self, alias: KeyedHash, session: KeyedHash) -> Result<Option<TraceId>, StoreError> {
