@@ -3,6 +3,7 @@
 //! Each call is an attempt of its own, with its own outcome in the ledger. A caller who goes away in the middle leaves
 //! an attempt of which nothing is known: that speaks neither for nor against the path.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -10,7 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::{BoxStream, StreamExt, unfold};
-use kalibr_core::ids::{PathId, Timestamp, TraceId};
+use kalibr_core::availability::{Outcome, Probe, Times};
+use kalibr_core::ids::{Goal, PathId, Timestamp, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
 use kalibr_core::path::PathSpec;
 use kalibr_store::{AttemptFact, Fact};
@@ -19,6 +21,7 @@ use kalibr_upstream::{Answer, AnswerStream, Blame, ChatRequest, Ending, Failure,
 use crate::decide::{DecideRequest, Decision};
 use crate::engine::Engine;
 use crate::error::CompleteError;
+use crate::outages::FAIR_WAIT;
 
 /// Most calls made for one request: a caller waits for all of them, and an outage must not multiply the traffic of a
 /// goal with many paths.
@@ -104,7 +107,7 @@ impl Engine {
             let Step { attempt, index, path_id, path, .. } = step;
             match result {
                 Err(failure) => {
-                    attempt.failed(&failure);
+                    attempt.failed(&failure, walk.is_over());
                     walk.next_or(failure)?;
                 }
                 Ok(answer) => {
@@ -130,10 +133,11 @@ impl Engine {
             let Step { attempt, index, path_id, path, .. } = step;
             match result {
                 Err(failure) => {
-                    attempt.failed(&failure);
+                    attempt.failed(&failure, walk.is_over());
                     walk.next_or(failure)?;
                 }
                 Ok(stream) => {
+                    let attempt = attempt.began();
                     return Ok(CompletionStream {
                         decision: walk.decision,
                         attempt: index,
@@ -177,17 +181,18 @@ impl Engine {
     fn walk(&self, request: &CompleteRequest) -> Result<Walk, CompleteError> {
         let decision = self.decide_classed(&request.decide, || crate::bucket::bucket_of(&request.body))?;
         let chosen = (decision.path_id, decision.path.clone());
-        let mut paths: Vec<_> = std::iter::once(chosen).chain(decision.fallbacks.iter().cloned()).collect();
-        paths.truncate(MAX_ATTEMPTS);
+        let last_resort = decision.last_resort.iter().map(|(id, path)| (*id, PathSpec::clone(path)));
+        let paths =
+            std::iter::once(chosen).chain(decision.fallbacks.iter().cloned()).chain(last_resort).collect();
         let deadline = request.timeout.map(|timeout| (timeout, tokio::time::Instant::now() + timeout));
-        Ok(Walk { decision, paths: paths.into_iter(), attempts: 0, deadline })
+        Ok(Walk { decision, paths, attempts: 0, deadline })
     }
 }
 
 /// The way from the chosen path over its fallbacks.
 struct Walk {
     decision: Decision,
-    paths: std::vec::IntoIter<(PathId, PathSpec)>,
+    paths: VecDeque<(PathId, PathSpec)>,
     attempts: u16,
     deadline: Option<(Duration, tokio::time::Instant)>,
 }
@@ -204,11 +209,10 @@ struct Step {
 
 impl Walk {
     fn step(&mut self, engine: &Engine, body: &ChatRequest) -> Result<Step, CompleteError> {
-        let (path_id, path) = self
-            .paths
-            .next()
-            .ok_or_else(|| crate::DecideError::NoEligiblePath(self.decision.goal.clone()))?;
         let index = self.attempts;
+        let (path_id, path) = self
+            .next_path(engine)
+            .ok_or_else(|| crate::DecideError::NoEligiblePath(self.decision.goal.clone()))?;
         self.attempts += 1;
         let call = match engine.upstream().resolve(&path.model) {
             Ok(target) => {
@@ -217,8 +221,23 @@ impl Walk {
             }
             Err(error) => Err(Failure::new(FailureCategory::ProviderError, Blame::Path, error.to_string())),
         };
-        let attempt = Attempting::start(engine, self.decision.trace, index, path_id);
+        let probes = std::mem::take(&mut self.decision.probes);
+        let attempt = Attempting::start(engine, &self.decision, index, (path_id, &path.model), probes);
         Ok(Step { attempt, index, path_id, path, call })
+    }
+
+    /// The path that was drawn, and after it the best of those that are not known to be down by now. Others may have found
+    /// that out since the decision was made.
+    fn next_path(&mut self, engine: &Engine) -> Option<(PathId, PathSpec)> {
+        if self.attempts == 0 {
+            return self.paths.pop_front();
+        }
+        let now = engine.clock().now();
+        let is_free = |(id, path): &(PathId, PathSpec)| {
+            engine.outages().is_free(&self.decision.goal, *id, &path.model, now)
+        };
+        let next = self.paths.iter().position(is_free).unwrap_or(0);
+        self.paths.remove(next)
     }
 
     // `complete` and `stream` each spell the loop over attempts out: one loop over an async closure would make futures
@@ -237,7 +256,9 @@ impl Walk {
 
     /// An error when this was the last that could be tried.
     fn next_or(&self, failure: Failure) -> Result<(), CompleteError> {
-        if failure.falls_back() && self.paths.len() > 0 && !self.is_over() {
+        let may_go_on =
+            !self.paths.is_empty() && usize::from(self.attempts) < MAX_ATTEMPTS && !self.is_over();
+        if failure.falls_back() && may_go_on {
             return Ok(());
         }
         let trace = Some(self.decision.trace);
@@ -263,7 +284,7 @@ impl Watched {
             Ending::Completed => self.attempt.answered(status, usage),
             Ending::Abandoned => {}
             Ending::Died(failure) => {
-                self.attempt.failed(&failure);
+                self.attempt.failed(&failure, false);
                 return Some(failure);
             }
         }
@@ -303,58 +324,114 @@ fn watched(stream: AnswerStream, attempt: Attempting) -> BoxStream<'static, Resu
 struct Attempting {
     engine: Engine,
     trace: TraceId,
+    goal: Goal,
     index: u16,
     path: PathId,
+    model: String,
     started: Timestamp,
+    /// It tries whether these are back.
+    probes: Vec<Probe>,
+    /// Whether its answer has begun: that it is available is known by then.
+    began: bool,
     recorded: bool,
 }
 
 impl Attempting {
-    fn start(engine: &Engine, trace: TraceId, index: u16, path: PathId) -> Self {
-        Self { engine: engine.clone(), trace, index, path, started: engine.clock().now(), recorded: false }
+    fn start(
+        engine: &Engine,
+        decision: &Decision,
+        index: u16,
+        (path, model): (PathId, &str),
+        probes: Vec<Probe>,
+    ) -> Self {
+        Self {
+            engine: engine.clone(),
+            trace: decision.trace,
+            goal: decision.goal.clone(),
+            index,
+            path,
+            model: model.to_owned(),
+            started: engine.clock().now(),
+            probes,
+            began: false,
+            recorded: false,
+        }
+    }
+
+    /// The answer has begun to come. It may take minutes, and others need not wait for its end to know.
+    fn began(mut self) -> Self {
+        self.heard(Outcome::Answered, self.engine.clock().now(), None);
+        self.began = true;
+        self
     }
 
     fn answered(mut self, status: u16, usage: Option<Usage>) {
-        self.record(Reply::Answered, None, Some(status), usage);
+        self.record(Reply::Answered, Said { status: Some(status), usage, ..Said::default() });
     }
 
-    fn failed(mut self, failure: &Failure) {
+    /// `is_over`: the caller's own time for the request was up by then.
+    fn failed(mut self, failure: &Failure, is_over: bool) {
         let reply = match failure.blame {
             Blame::Path => Reply::Failed,
             Blame::Request | Blame::Fit => Reply::Refused,
         };
-        self.record(reply, Some(failure.category), failure.status, None);
+        let said = Said {
+            category: Some(failure.category),
+            status: failure.status,
+            usage: None,
+            retry_after: failure.retry_after,
+            is_over,
+        };
+        self.record(reply, said);
     }
 
-    fn record(
-        &mut self,
-        reply: Reply,
-        category: Option<FailureCategory>,
-        status: Option<u16>,
-        usage: Option<Usage>,
-    ) {
+    fn record(&mut self, reply: Reply, said: Said) {
         self.recorded = true;
         let now = self.engine.clock().now();
+        let took = now.since(self.started).max(0);
+        let outcome = Outcome::of(reply, said.category, said.status, said.is_over && took < FAIR_WAIT);
+        if !(self.began && outcome == Outcome::Answered) {
+            self.heard(outcome, now, said.retry_after);
+        }
         let tokens = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
         self.engine.log(Fact::Attempt(AttemptFact {
             trace: self.trace,
             index: self.index,
             path: self.path,
             reply,
-            category,
-            status,
-            prompt_tokens: usage.map(|usage| tokens(usage.prompt_tokens)),
-            completion_tokens: usage.map(|usage| tokens(usage.completion_tokens)),
-            latency_ms: Some(u32::try_from(now.since(self.started).max(0) / 1_000).unwrap_or(u32::MAX)),
+            category: said.category,
+            status: said.status,
+            prompt_tokens: said.usage.map(|usage| tokens(usage.prompt_tokens)),
+            completion_tokens: said.usage.map(|usage| tokens(usage.completion_tokens)),
+            latency_ms: Some(u32::try_from(took / 1_000).unwrap_or(u32::MAX)),
             at: now,
         }));
     }
+
+    /// Tells all goals how the provider is doing.
+    fn heard(&mut self, outcome: Outcome, now: Timestamp, retry_after: Option<Duration>) {
+        let outages = self.engine.outages();
+        let place = (&self.goal, self.path, self.model.as_str());
+        let retry_after = retry_after.map(|wait| i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
+        outages.record(place, outcome, Times { started: self.started, ended: now }, retry_after);
+        outages.settle(place, &std::mem::take(&mut self.probes));
+    }
+}
+
+/// What is known of an attempt's end besides whether it was answered.
+#[derive(Default, Clone, Copy)]
+struct Said {
+    category: Option<FailureCategory>,
+    status: Option<u16>,
+    usage: Option<Usage>,
+    retry_after: Option<Duration>,
+    is_over: bool,
 }
 
 impl Drop for Attempting {
     fn drop(&mut self) {
         if !self.recorded {
-            self.record(Reply::Unknown, None, None, None);
+            self.record(Reply::Unknown, Said::default());
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use kalibr_core::availability::Probe;
 use kalibr_core::ids::{Bucket, Goal, KeyedHash, PathId, Pipeline, TraceId};
+use kalibr_core::objective::NotEligible;
 use kalibr_core::path::PathSpec;
 use kalibr_core::policy::{pick, uniform};
 use kalibr_store::{Considered, DecisionFact, DecisionKind, Fact, PathRecord};
@@ -10,6 +12,7 @@ use kalibr_store::{Considered, DecisionFact, DecisionKind, Fact, PathRecord};
 use crate::engine::Engine;
 use crate::error::DecideError;
 use crate::goal::{Buckets, GoalState, TableKey};
+use crate::outages::Mask;
 
 /// What a decision is asked for.
 #[derive(Debug, Clone)]
@@ -91,6 +94,10 @@ pub struct Decision {
     /// The other eligible paths, the one that is expected to serve best first. Not by P(best): that of all but the
     /// leader is next to nothing, and greater for a path that nobody knows than for a good second.
     pub fallbacks: Vec<(PathId, PathSpec)>,
+    /// Paths that are not to be called just now, for when everything else has failed: the soonest to be tried again first.
+    pub(crate) last_resort: Vec<(PathId, Arc<PathSpec>)>,
+    /// It is the one request that tries whether these are back.
+    pub(crate) probes: Vec<Probe>,
 }
 
 impl Engine {
@@ -125,10 +132,20 @@ impl Engine {
             (None, Some(candidates)) => candidates.contains(&id),
             (None, None) => true,
         };
-        let propensities = table.propensities(may);
+        let entries = table.entries();
+        let now = self.clock().now();
+        let down = self.outages().now();
+        // The caller's word counts more than what is known of the provider.
+        let mask = (forced.is_none() && !down.is_empty()).then(|| {
+            let model = |id| goal.path(id).map_or("", |path| path.spec.model.as_str());
+            let paths: Vec<_> = entries.iter().map(|entry| (entry.path, model(entry.path))).collect();
+            self.outages().mask(&down, &goal.record.name, &paths, |at| may(entries[at].path), now)
+        });
+        let why = |at: usize| mask.as_ref().and_then(|mask| mask.why(at));
+        let position = |id: PathId| entries.iter().position(|entry| entry.path == id);
+        let propensities = table.propensities(|id| may(id) && position(id).and_then(why).is_none());
         let index = pick(&propensities, uniform(self.seed(), self.next_draw()))
             .ok_or_else(|| DecideError::NoEligiblePath(request.goal.clone()))?;
-        let entries = table.entries();
         let chosen = &entries[index];
         let path = goal.path(chosen.path).ok_or_else(|| DecideError::NoEligiblePath(request.goal.clone()))?;
         let eligible = propensities.iter().filter(|p| **p > 0.0).count();
@@ -142,7 +159,7 @@ impl Engine {
             Reason::Exploration
         };
         let mut order: Vec<usize> =
-            (0..entries.len()).filter(|&i| i != index && may(entries[i].path)).collect();
+            (0..entries.len()).filter(|&i| i != index && may(entries[i].path) && why(i).is_none()).collect();
         let expected = |i: usize| entries[i].posterior.success.mean();
         order.sort_by(|&a, &b| expected(b).total_cmp(&expected(a)));
         let fallbacks = order
@@ -151,7 +168,27 @@ impl Engine {
             .map(|path| (path.id, PathSpec::clone(&path.spec)))
             .collect();
 
-        let now = self.clock().now();
+        let spare = mask.as_ref().map_or_else(Vec::new, Mask::last_resort);
+        let spare = spare.into_iter().filter_map(|i| goal.path(entries[i].path));
+        let last_resort = spare.map(|path| (path.id, Arc::clone(&path.spec))).collect();
+        let considered = entries
+            .iter()
+            .zip(&propensities)
+            .enumerate()
+            .map(|(at, (entry, &propensity))| Considered {
+                path: entry.path,
+                propensity,
+                expected: entry.posterior.success.mean(),
+                graded: entry.posterior.graded,
+                not_eligible: match why(at) {
+                    Some(why) => Some(NotEligible::Unavailable(why).to_string()),
+                    None => (!may(entry.path)).then(|| {
+                        if forced.is_some() { "another model was forced" } else { "not among the candidates" }
+                            .to_owned()
+                    }),
+                },
+            })
+            .collect();
         let decision = Decision {
             trace: new_trace(),
             goal: request.goal.clone(),
@@ -161,21 +198,9 @@ impl Engine {
             propensity: propensities[index],
             reason,
             fallbacks,
+            last_resort,
+            probes: mask.map_or_else(Vec::new, |mask| mask.chose(path.id, &path.spec.model)),
         };
-        let considered = entries
-            .iter()
-            .zip(&propensities)
-            .map(|(entry, &propensity)| Considered {
-                path: entry.path,
-                propensity,
-                expected: entry.posterior.success.mean(),
-                graded: entry.posterior.graded,
-                not_eligible: (!may(entry.path)).then(|| {
-                    if forced.is_some() { "another model was forced" } else { "not among the candidates" }
-                        .to_owned()
-                }),
-            })
-            .collect();
         self.log(Fact::Decision(Box::new(DecisionFact {
             trace: decision.trace,
             goal: goal.record.id,

@@ -16,6 +16,7 @@ use crate::error::{EngineError, GoalError, SignalError};
 use crate::goal::GoalSettings;
 use crate::home::Home;
 use crate::learn::Learned;
+use crate::outages::Outages;
 
 /// How long a changed goal may take to be in the policy table.
 const GOAL_PATIENCE: Duration = Duration::from_secs(10);
@@ -65,6 +66,7 @@ struct Inner {
     ledger: Arc<dyn Ledger>,
     writer: Writer,
     learned: Arc<Learned>,
+    outages: Arc<Outages>,
     refresher: Mutex<Option<JoinHandle<()>>>,
     upstream: Upstream,
     clock: Clock,
@@ -135,7 +137,10 @@ impl Engine {
     /// [`EngineError`] when the secret or the ledger cannot be used.
     pub fn open_on(ledger: Arc<dyn Ledger>, config: EngineConfig) -> Result<Self, EngineError> {
         let hash_key = config.home.hash_key()?;
-        let learned = Arc::new(Learned::load(&*ledger, &config.clock)?);
+        let seed = config.seed.unwrap_or_else(rand::random);
+        let outages = Arc::new(Outages::new(config.upstream.providers().clone(), seed));
+        outages.load(&*ledger, config.clock.now())?;
+        let learned = Arc::new(Learned::load(&*ledger, &config.clock, Arc::clone(&outages))?);
         let (wake, clock) = (Arc::clone(&learned), config.clock.clone());
         let writer =
             Writer::start(Arc::clone(&ledger), config.writer, move || clock.now(), move |_| wake.wake())
@@ -149,11 +154,12 @@ impl Engine {
             ledger,
             writer,
             learned,
+            outages,
             refresher: Mutex::new(Some(refresher)),
             upstream: config.upstream,
             clock: config.clock,
             hash_key,
-            seed: config.seed.unwrap_or_else(rand::random),
+            seed,
             draws: AtomicU64::new(0),
         })))
     }
@@ -311,6 +317,10 @@ impl Engine {
 
     pub(crate) fn learned(&self) -> &Learned {
         &self.0.learned
+    }
+
+    pub(crate) fn outages(&self) -> &Outages {
+        &self.0.outages
     }
 
     pub(crate) fn clock(&self) -> &Clock {

@@ -241,12 +241,13 @@ impl Engine {
                 .collect(),
             attempts,
             evidence: evidence(record),
-            effect: goal.as_ref().map(|goal| Self::effect(goal, record, &trace, &name)).unwrap_or_default(),
+            effect: goal.as_ref().map(|goal| self.effect(goal, record, &trace, &name)).unwrap_or_default(),
         }
     }
 
     /// The integers are exact, so "without this decision" is a subtraction.
     fn effect(
+        &self,
         goal: &GoalState,
         record: &DecisionRecord,
         trace: &Trace,
@@ -265,8 +266,10 @@ impl Engine {
             without.add(cell, -Count::one(share.score));
         }
         let paths: Vec<PathId> = goal.record.paths.iter().filter(|p| p.enabled).map(|p| p.id).collect();
+        let now = self.clock().now();
+        let subjects = goal.subjects(|path| self.outages().available(&goal.record.name, path, now));
         let table =
-            |counters| PolicyTable::build(counters, &paths, &GoalSettings::learner(&goal.settings), 0);
+            |counters| PolicyTable::build(counters, &subjects, &GoalSettings::learner(&goal.settings), 0);
         let (with, without) = (table(&with), table(&without));
         let shares = |table: &PolicyTable| table.propensities(|_| true);
         let (shares_with, shares_without) = (shares(&with), shares(&without));

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use kalibr_core::counters::{Counters, Epoch};
 use kalibr_core::ids::{Bucket, PathId, Pipeline, Timestamp};
 use kalibr_core::policy::PolicyTable;
-use kalibr_core::posterior::LearnerConfig;
+use kalibr_core::posterior::{Beta, LearnerConfig, Subject};
 use kalibr_store::{GoalRecord, PathRecord};
 use rpds::HashTrieMapSync;
 use serde::{Deserialize, Serialize};
@@ -129,11 +129,23 @@ impl GoalState {
     }
 
     fn unknown(&self) -> &Arc<PolicyTable> {
-        self.unknown.get_or_init(|| Arc::new(self.build(&Counters::default(), self.seq)))
+        // It stays as it is, so it says nothing of who is down just now.
+        self.unknown.get_or_init(|| Arc::new(self.build(&Counters::default(), self.seq, |_| None)))
     }
 
-    fn build(&self, counters: &Counters, seq: i64) -> PolicyTable {
-        PolicyTable::build(counters, &enabled(&self.record), &self.settings.learner(), seq as u64)
+    fn build(
+        &self,
+        counters: &Counters,
+        seq: i64,
+        available: impl Fn(&PathRecord) -> Option<Beta>,
+    ) -> PolicyTable {
+        PolicyTable::build(counters, &self.subjects(available), &self.settings.learner(), seq as u64)
+    }
+
+    /// The paths that it routes to, in their order, with how available each is.
+    pub(crate) fn subjects(&self, available: impl Fn(&PathRecord) -> Option<Beta>) -> Vec<Subject> {
+        let enabled = self.record.paths.iter().filter(|path| path.enabled);
+        enabled.map(|path| Subject { available: available(path), ..Subject::unknown(path.id) }).collect()
     }
 
     /// All tables, by pipeline and bucket.
@@ -150,14 +162,16 @@ impl GoalState {
     }
 
     /// Builds the table anew, from all changes up to `seq`, and swaps it in. Only the refresher does.
-    pub(crate) fn rebuild(&self, key: TableKey, counters: &Counters, seq: i64) {
-        let table = Arc::new(self.build(counters, seq));
+    pub(crate) fn rebuild(
+        &self,
+        key: TableKey,
+        counters: &Counters,
+        seq: i64,
+        available: impl Fn(&PathRecord) -> Option<Beta>,
+    ) {
+        let table = Arc::new(self.build(counters, seq, available));
         self.tables.store(Arc::new(self.tables.load().insert(key, table)));
     }
-}
-
-fn enabled(record: &GoalRecord) -> Vec<PathId> {
-    record.paths.iter().filter(|path| path.enabled).map(|path| path.id).collect()
 }
 
 /// Which epoch a decision falls in. Every process counts its own decisions, and starts anew when it adopts an epoch that

@@ -14,11 +14,12 @@ use arc_swap::ArcSwap;
 use kalibr_core::counters::{Counters, Epoch};
 use kalibr_core::ids::PathId;
 use kalibr_core::path::PathSpec;
-use kalibr_store::{Change, Changes, GoalId, GoalRecord, Ledger, Piece, Scope, StoreError};
+use kalibr_store::{Change, Changes, GoalId, GoalRecord, Ledger, PathRecord, Piece, Scope, StoreError};
 
 use crate::clock::Clock;
 use crate::goal::{EpochClock, GoalState, TableKey};
 use crate::goal_map::GoalMap;
+use crate::outages::Outages;
 
 /// How often changes of other processes are looked for.
 const LOOK: Duration = Duration::from_millis(100);
@@ -32,6 +33,7 @@ pub(crate) struct Learned {
     kept: Mutex<Kept>,
     progress: Mutex<Progress>,
     moved: Condvar,
+    outages: Arc<Outages>,
     stopping: AtomicBool,
 }
 
@@ -84,12 +86,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Learned {
     /// Reads all learned state and builds every table.
-    pub(crate) fn load(ledger: &dyn Ledger, clock: &Clock) -> Result<Self, StoreError> {
+    pub(crate) fn load(
+        ledger: &dyn Ledger,
+        clock: &Clock,
+        outages: Arc<Outages>,
+    ) -> Result<Self, StoreError> {
         let learned = Self {
             goals: ArcSwap::default(),
             kept: Mutex::default(),
             progress: Mutex::default(),
             moved: Condvar::new(),
+            outages,
             stopping: AtomicBool::new(false),
         };
         learned.reload(ledger, clock)?;
@@ -249,7 +256,7 @@ impl Learned {
             }
             goals.put(GoalState::new(record, epochs, seq));
         }
-        rebuild(&goals, &kept.counters, &dirty, clock, seq);
+        self.rebuild(&goals, &kept.counters, &dirty, clock, seq);
         if changed {
             self.goals.store(Arc::new(goals));
         }
@@ -279,26 +286,29 @@ impl Learned {
             let epochs = Arc::new(EpochClock::starting_at(epoch, clock.now()));
             goals.put(GoalState::new(record, epochs, seq));
         }
-        rebuild(&goals, &kept.counters, kept.counters.keys(), clock, seq);
+        self.rebuild(&goals, &kept.counters, kept.counters.keys(), clock, seq);
         *lock(&self.kept) = kept;
         self.goals.store(Arc::new(goals));
         self.applied(seq);
         Ok(())
     }
-}
 
-fn rebuild<'s>(
-    goals: &GoalMap,
-    counters: &HashMap<Scope, Counters>,
-    scopes: impl IntoIterator<Item = &'s Scope>,
-    clock: &Clock,
-    seq: i64,
-) {
-    for scope in scopes {
-        if let (Some(goal), Some(counters)) = (goals.numbered(scope.goal), counters.get(scope)) {
-            goal.epochs.saw(counters.newest(), clock.now());
-            let key = TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() };
-            goal.rebuild(key, counters, seq);
+    fn rebuild<'s>(
+        &self,
+        goals: &GoalMap,
+        counters: &HashMap<Scope, Counters>,
+        scopes: impl IntoIterator<Item = &'s Scope>,
+        clock: &Clock,
+        seq: i64,
+    ) {
+        for scope in scopes {
+            if let (Some(goal), Some(counters)) = (goals.numbered(scope.goal), counters.get(scope)) {
+                let now = clock.now();
+                goal.epochs.saw(counters.newest(), now);
+                let key = TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() };
+                let available = |path: &PathRecord| self.outages.available(&goal.record.name, path, now);
+                goal.rebuild(key, counters, seq, available);
+            }
         }
     }
 }

@@ -55,6 +55,8 @@ mod goal_map;
 mod goals;
 mod home;
 mod learn;
+mod outages;
+mod providers;
 mod report;
 
 pub use bucket::bucket_of;
@@ -69,6 +71,7 @@ pub use explain::{AttemptView, ConsideredPath, Effect, EvidenceView, Explanation
 pub use goal::{Buckets, GoalSettings};
 pub use goals::{GoalInfo, GoalPath, LearnedPath, LearnedScope};
 pub use home::Home;
+pub use providers::{ModelInfo, ProviderInfo, StandingInfo};
 pub use report::{ReportedRun, Run, RunReport, SignalMeta, fresh_signal_id};
 
 pub use kalibr_core as core;

@@ -83,6 +83,13 @@ impl Blocked {
         self.gates(call).all(|(_, gate)| gate.state(now) == State::Up)
     }
 
+    /// Nothing more is to come of these probes of a call. Those whose breaker has not moved since are given back for
+    /// another request to try: nothing came of them.
+    pub fn settle(&self, call: &Call<'_>, probes: &[Probe]) {
+        let is_open = |probe: &Probe| self.gates(call).any(|(_, gate)| probe.is_of(&gate.window.permit));
+        probes.iter().filter(|probe| is_open(probe)).for_each(Probe::give_back);
+    }
+
     fn gates(&self, call: &Call<'_>) -> impl Iterator<Item = (Place, &Gate)> {
         let provider = self.providers.get(call.provider);
         let whole = provider.and_then(|provider| Some((Place::Provider, provider.gate.as_ref()?)));
