@@ -40,10 +40,11 @@ pub struct Choice {
 }
 
 impl PolicyTable {
-    /// The table for `paths`, in that order, from what was counted, while nothing else is known of their quality.
-    pub fn build(counters: &Counters, paths: &[Subject], config: &LearnerConfig, version: u64) -> Self {
-        let posteriors = posteriors(counters, paths, &Reliability::default(), config);
-        Self::of(paths.iter().map(|subject| subject.path).zip(posteriors), config, version)
+    /// The table for `paths`, in that order, from what was counted, while nothing is known beyond it.
+    pub fn build(counters: &Counters, paths: &[PathId], config: &LearnerConfig, version: u64) -> Self {
+        let subjects: Vec<Subject> = paths.iter().map(|path| Subject::unknown(*path)).collect();
+        let posteriors = posteriors(counters, &subjects, &Reliability::default(), config);
+        Self::of(paths.iter().copied().zip(posteriors), config, version)
     }
 
     /// The table of these paths, in that order, of which this is known.

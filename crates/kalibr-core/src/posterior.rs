@@ -86,11 +86,13 @@ pub struct LearnerConfig {
     pub fading: Fading,
     /// Least probability of each path, in 0..=0.5; with many paths all floors together take at most half the traffic.
     pub floor: f64,
+    /// Whether what other buckets and goals know of a path is where it starts from: see [`crate::sharing`].
+    pub sharing: bool,
 }
 
 impl Default for LearnerConfig {
     fn default() -> Self {
-        Self { half_life: Some(800.0), fading: Fading::default(), floor: 0.01 }
+        Self { half_life: Some(800.0), fading: Fading::default(), floor: 0.01, sharing: true }
     }
 }
 
@@ -268,10 +270,12 @@ impl Posterior {
     /// The same path when `prior` was believed of its quality before anything was heard here, and it answers with this
     /// probability.
     ///
-    /// What was heard is kept as a Beta from a uniform prior, so another prior adds to it.
+    /// What was heard is kept as a Beta from a uniform prior, so another prior adds to it. Where it has faded it may be
+    /// worth less than a uniform prior: together they are never worth less than the weaker of the two.
     pub fn given(self, prior: Beta, available: Option<Beta>) -> Self {
+        let both = |own: f64, prior: f64| (own + prior - 1.0).max(own.min(prior));
         let quality =
-            Beta { alpha: self.own.alpha + prior.alpha - 1.0, beta: self.own.beta + prior.beta - 1.0 };
+            Beta { alpha: both(self.own.alpha, prior.alpha), beta: both(self.own.beta, prior.beta) };
         let success = available.map_or(quality, |available| product(available, quality));
         let availability = available.map_or(1.0, Beta::mean);
         Self { success, quality, available, availability, ..self }

@@ -29,16 +29,17 @@ pub struct Pool {
 
 impl Pool {
     /// Adds to a cell; `model` is the identity of the path that is the model alone. Patterns in which no two sources
-    /// speak teach nothing about reliability and are not kept.
-    pub fn add(&mut self, model: PathId, pattern: Pattern, count: Count) {
+    /// speak teach nothing about reliability and are not kept. Returns whether this one teaches.
+    pub fn add(&mut self, model: PathId, pattern: Pattern, count: Count) -> bool {
         if graders().all(|source| anchor(source, pattern).is_none() || pattern.value(source).is_none()) {
-            return;
+            return false;
         }
         let total = self.cells.entry((model, pattern)).or_default();
         *total += count;
         if total.is_zero() {
             self.cells.remove(&(model, pattern));
         }
+        true
     }
 }
 
@@ -70,9 +71,18 @@ fn prior(source: Source) -> (f64, f64, f64) {
     }
 }
 
-/// Strengths of shrinkage that are weighed against each other; beforehand each counts as the inverse of its root, so that
-/// models are taken to differ until they are seen not to.
+/// Strengths of shrinkage that are weighed against each other; beforehand by [`alike`].
 const STRENGTHS: [f64; 8] = [4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+/// The power of the strength by which it counts beforehand. A judge and a check read the model's own words and may have
+/// a taste: models are taken to differ until they are seen not to. A user's words and what a user calls success are read
+/// without seeing who wrote the answer: models are taken to be alike until they are seen to differ.
+const fn alike(source: Source) -> f64 {
+    match source {
+        Source::Judge | Source::Structural => -0.5,
+        _ => 1.0,
+    }
+}
+
 /// Below this difference of the two rates, even at the upper end of its 95 % interval, a source says nothing.
 const USELESS: f64 = 0.05;
 /// The most that one decision's soft evidence may weigh in log odds: sources that like the same things are not
@@ -86,6 +96,8 @@ pub struct Rate {
     pub mean: f64,
     /// Its variance.
     pub variance: f64,
+    /// The part of the variance that is this model's own: by how much it may differ from the others.
+    pub own_variance: f64,
     /// Observations of this model behind it; an edited answer counts for both rates in part.
     pub n: f64,
 }
@@ -177,8 +189,8 @@ impl Reliability {
                 bad[index].praised += praised * (count.n as f64 - truth);
             }
             let (prior_good, prior_bad, strength) = prior(source);
-            let (good_rates, good_unknown) = rates(&good, prior_good, strength);
-            let (bad_rates, bad_unknown) = rates(&bad, prior_bad, strength);
+            let (good_rates, good_unknown) = rates(&good, prior_good, strength, source);
+            let (bad_rates, bad_unknown) = rates(&bad, prior_bad, strength, source);
             learned.unknown[source as usize] = Some(trust(good_unknown, bad_unknown));
             for (index, model) in models.iter().enumerate() {
                 learned.models.entry(*model).or_default()[source as usize] =
@@ -193,8 +205,8 @@ impl Reliability {
         let of_model = self.models.get(&model).and_then(|sources| sources[source as usize]);
         of_model.or(self.unknown[source as usize]).unwrap_or_else(|| {
             let (good, bad, strength) = prior(source);
-            let rate = |mean: f64| Rate { mean, variance: mean * (1.0 - mean) / (strength + 1.0), n: 0.0 };
-            trust(rate(good), rate(bad))
+            let (good, bad) = (rates(&[], good, strength, source).1, rates(&[], bad, strength, source).1);
+            trust(good, bad)
         })
     }
 
@@ -212,7 +224,8 @@ impl Reliability {
         Worth::Soft(ln_ratio.clamp(-MOST, MOST))
     }
 
-    /// All ways in which the reliabilities on this model's answers may be off.
+    /// The ways in which the reliabilities on this model's answers may be off from those on other models'. That a source
+    /// may be wrong about all models alike is left out: it lifts or lowers them together, and choosing compares.
     pub fn doubts(&self, model: PathId) -> Vec<Doubt> {
         let mut doubts = Vec::new();
         for source in graders() {
@@ -221,7 +234,7 @@ impl Reliability {
                 continue;
             }
             let (good, bad) = (trust.praises_good, trust.praises_bad);
-            for (by_good, by_bad) in [(good.variance.sqrt(), 0.0), (0.0, bad.variance.sqrt())] {
+            for (by_good, by_bad) in [(good.own_variance.sqrt(), 0.0), (0.0, bad.own_variance.sqrt())] {
                 // Both ways, halved: near 0 and 1 one of them is cut off.
                 let moved = |praises| {
                     0.5 * (ratio(good.mean + by_good, bad.mean + by_bad, praises)
@@ -253,12 +266,12 @@ fn trust(praises_good: Rate, praises_bad: Rate) -> Trust {
 
 /// The rate of each model, shrunk to the pooled one with all strengths that explain the data; and that of a model that
 /// was never seen.
-fn rates(models: &[Tally], prior: f64, prior_strength: f64) -> (Vec<Rate>, Rate) {
+fn rates(models: &[Tally], prior: f64, prior_strength: f64, source: Source) -> (Vec<Rate>, Rate) {
     let total: f64 = models.iter().map(|m| m.n).sum();
     let seen: f64 = models.iter().map(|m| m.praised).sum();
     // A source that is taken at its word stays exact until it is contradicted.
     if (prior >= 1.0 && seen >= total) || (prior <= 0.0 && seen <= 0.0) {
-        let rate = |n| Rate { mean: prior, variance: 0.0, n };
+        let rate = |n| Rate { mean: prior, variance: 0.0, own_variance: 0.0, n };
         return (models.iter().map(|m| rate(m.n)).collect(), rate(0.0));
     }
     let pooled = |strength: f64| {
@@ -277,14 +290,14 @@ fn rates(models: &[Tally], prior: f64, prior_strength: f64) -> (Vec<Rate>, Rate)
             let (mean, _) = pooled(strength);
             let (a, b) = (strength * mean, strength * (1.0 - mean));
             models.iter().map(|m| ln_beta(a + m.praised, b + m.n - m.praised) - ln_beta(a, b)).sum::<f64>()
-                - 0.5 * strength.ln()
+                + alike(source) * strength.ln()
         })
         .collect();
     let top = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let weights: Vec<f64> = logs.iter().map(|ln| (ln - top).exp()).collect();
     let sum: f64 = weights.iter().sum();
     let mixed = |tally: &Tally| {
-        let (mut first, mut second) = (0.0, 0.0);
+        let (mut first, mut second, mut pooled_part) = (0.0, 0.0, 0.0);
         for (&strength, weight) in STRENGTHS.iter().zip(&weights) {
             let (pool, known) = pooled(strength);
             let n = strength + tally.n;
@@ -293,8 +306,10 @@ fn rates(models: &[Tally], prior: f64, prior_strength: f64) -> (Vec<Rate>, Rate)
             let of_pool = pool * (1.0 - pool) / (known + 1.0) * (strength / n).powi(2);
             first += weight / sum * mean;
             second += weight / sum * (own + of_pool + mean * mean);
+            pooled_part += weight / sum * of_pool;
         }
-        Rate { mean: first, variance: (second - first * first).max(0.0), n: tally.n }
+        let variance = (second - first * first).max(0.0);
+        Rate { mean: first, variance, own_variance: (variance - pooled_part).max(0.0), n: tally.n }
     };
     (models.iter().map(mixed).collect(), mixed(&Tally::default()))
 }
@@ -365,6 +380,24 @@ mod tests {
             &[(Source::Explicit, Value::UserAccepted), (Source::Action, Value::OutputDiscarded)],
         );
         assert!(matches!(Reliability::learn(&pool).worth(M, accepted), Worth::Soft(_)));
+    }
+
+    #[test]
+    fn where_no_user_ever_acted_follow_up_messages_still_tell_a_good_path_from_a_poor_one() {
+        use crate::counters::{Cell, Counters, Epoch};
+        use crate::policy::PolicyTable;
+        use crate::posterior::LearnerConfig;
+
+        let mut counters = Counters::default();
+        for (path, accepted) in [(M, 720), (N, 590)] {
+            for i in 0..1_000 {
+                let value = if i < accepted { Value::Acceptance } else { Value::Rejection };
+                let (pattern, score) = pattern(&[(Source::Turn, value)]);
+                counters.add(Cell { epoch: Epoch(0), path, pattern }, Count::one(score));
+            }
+        }
+        let table = PolicyTable::build(&counters, &[M, N], &LearnerConfig::default(), 0);
+        assert!(table.entries()[0].p_best > 0.995, "{}", table.entries()[0].p_best);
     }
 
     #[test]

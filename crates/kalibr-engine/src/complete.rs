@@ -232,10 +232,8 @@ impl Walk {
         if self.attempts == 0 {
             return self.paths.pop_front();
         }
-        let now = engine.clock().now();
-        let is_free = |(id, path): &(PathId, PathSpec)| {
-            engine.outages().is_free(&self.decision.goal, *id, &path.model, now)
-        };
+        let is_free =
+            |(id, path): &(PathId, PathSpec)| engine.outages().is_free(&self.decision.goal, *id, &path.model);
         let next = self.paths.iter().position(is_free).unwrap_or(0);
         self.paths.remove(next)
     }

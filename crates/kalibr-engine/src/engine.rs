@@ -138,8 +138,9 @@ impl Engine {
     pub fn open_on(ledger: Arc<dyn Ledger>, config: EngineConfig) -> Result<Self, EngineError> {
         let hash_key = config.home.hash_key()?;
         let seed = config.seed.unwrap_or_else(rand::random);
-        let outages = Arc::new(Outages::new(config.upstream.providers().clone(), seed));
-        outages.load(&*ledger, config.clock.now())?;
+        let outages = Outages::new(config.upstream.providers().clone(), config.clock.clone(), seed);
+        outages.load(&*ledger)?;
+        let outages = Arc::new(outages);
         let learned = Arc::new(Learned::load(&*ledger, &config.clock, Arc::clone(&outages))?);
         let (wake, clock) = (Arc::clone(&learned), config.clock.clone());
         let writer =

@@ -6,12 +6,12 @@ use kalibr_core::ids::{Bucket, Goal, PathId, Pipeline, SignalId, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
 use kalibr_core::policy::PolicyTable;
 use kalibr_core::trace::{Attempt, Trace};
-use kalibr_store::{DecisionKind, DecisionRecord, StoreError};
+use kalibr_store::{DecisionKind, DecisionRecord, Scope, StoreError};
 use serde::Serialize;
 
 use crate::clock::rfc3339;
 use crate::engine::Engine;
-use crate::goal::{GoalSettings, GoalState};
+use crate::goal::GoalState;
 
 /// A decision with everything that is known of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -266,10 +266,9 @@ impl Engine {
             without.add(cell, -Count::one(share.score));
         }
         let paths: Vec<PathId> = goal.record.paths.iter().filter(|p| p.enabled).map(|p| p.id).collect();
-        let now = self.clock().now();
-        let subjects = goal.subjects(|path| self.outages().available(&goal.record.name, path, now));
-        let table =
-            |counters| PolicyTable::build(counters, &subjects, &GoalSettings::learner(&goal.settings), 0);
+        let (pipeline, bucket) = (decision.pipeline.clone(), decision.bucket.clone());
+        let scope = Scope { goal: decision.goal, pipeline, bucket };
+        let table = |counters| goal.of(self.learned().believed(goal, &scope, counters), 0);
         let (with, without) = (table(&with), table(&without));
         let shares = |table: &PolicyTable| table.propensities(|_| true);
         let (shares_with, shares_without) = (shares(&with), shares(&without));

@@ -1,13 +1,13 @@
 //! A goal in memory: its paths, its policy tables, its epoch clock.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use kalibr_core::counters::{Counters, Epoch};
 use kalibr_core::ids::{Bucket, PathId, Pipeline, Timestamp};
 use kalibr_core::policy::PolicyTable;
-use kalibr_core::posterior::{Beta, LearnerConfig, Subject};
+use kalibr_core::posterior::{LearnerConfig, Posterior, Subject};
 use kalibr_store::{GoalRecord, PathRecord};
 use rpds::HashTrieMapSync;
 use serde::{Deserialize, Serialize};
@@ -105,9 +105,9 @@ pub(crate) struct GoalState {
     pub(crate) settings: GoalSettings,
     /// The last change that the record contains.
     seq: i64,
-    /// For a pipeline and bucket that nothing is known of. Made when it is first asked for: most goals of a large
-    /// installation have a table by then.
-    unknown: OnceLock<Arc<PolicyTable>>,
+    /// For a pipeline and bucket that nothing is known of. Made when it is first asked for, since most goals of a large
+    /// installation have a table by then; from the next refresh of the goal on it knows what other goals know.
+    unknown: ArcSwapOption<PolicyTable>,
     tables: ArcSwap<Tables>,
     pub(crate) epochs: Arc<EpochClock>,
 }
@@ -117,7 +117,7 @@ impl GoalState {
         // What a newer version wrote there and this one cannot read must not stop the goal from routing.
         let settings = serde_json::from_str(&std::mem::take(&mut record.settings)).unwrap_or_default();
         record.paths.shrink_to_fit();
-        Self { record, settings, seq, unknown: OnceLock::new(), tables: ArcSwap::default(), epochs }
+        Self { record, settings, seq, unknown: ArcSwapOption::empty(), tables: ArcSwap::default(), epochs }
     }
 
     pub(crate) fn path(&self, id: PathId) -> Option<&PathRecord> {
@@ -125,27 +125,38 @@ impl GoalState {
     }
 
     pub(crate) fn table(&self, key: &TableKey) -> Arc<PolicyTable> {
-        self.tables.load().get(key).map_or_else(|| Arc::clone(self.unknown()), Arc::clone)
+        self.tables.load().get(key).map_or_else(|| self.unknown(), Arc::clone)
     }
 
-    fn unknown(&self) -> &Arc<PolicyTable> {
-        // It stays as it is, so it says nothing of who is down just now.
-        self.unknown.get_or_init(|| Arc::new(self.build(&Counters::default(), self.seq, |_| None)))
+    fn unknown(&self) -> Arc<PolicyTable> {
+        self.unknown.load_full().unwrap_or_else(|| {
+            let table = Arc::new(PolicyTable::build(
+                &Counters::default(),
+                // It knows nothing of who is down just now either: it may stay for long.
+                &enabled(&self.record),
+                &self.settings.learner(),
+                self.seq as u64,
+            ));
+            // Should the refresher be quicker, its table knows more.
+            let nobody: Option<Arc<PolicyTable>> = None;
+            self.unknown.compare_and_swap(&nobody, Some(Arc::clone(&table)));
+            table
+        })
     }
 
-    fn build(
-        &self,
-        counters: &Counters,
-        seq: i64,
-        available: impl Fn(&PathRecord) -> Option<Beta>,
-    ) -> PolicyTable {
-        PolicyTable::build(counters, &self.subjects(available), &self.settings.learner(), seq as u64)
+    /// Whether somebody asked for a pipeline or bucket that nothing is known of.
+    pub(crate) fn was_asked_for_unknown(&self) -> bool {
+        self.unknown.load().is_some()
     }
 
-    /// The paths that it routes to, in their order, with how available each is.
-    pub(crate) fn subjects(&self, available: impl Fn(&PathRecord) -> Option<Beta>) -> Vec<Subject> {
-        let enabled = self.record.paths.iter().filter(|path| path.enabled);
-        enabled.map(|path| Subject { available: available(path), ..Subject::unknown(path.id) }).collect()
+    /// What the paths that may be chosen are known by, in their order.
+    pub(crate) fn subjects(&self, subject: impl Fn(&PathRecord) -> Subject) -> Vec<Subject> {
+        self.record.paths.iter().filter(|path| path.enabled).map(subject).collect()
+    }
+
+    /// The table of what is believed of the paths that may be chosen, in their order.
+    pub(crate) fn of(&self, believed: Vec<Posterior>, seq: i64) -> PolicyTable {
+        PolicyTable::of(enabled(&self.record).into_iter().zip(believed), &self.settings.learner(), seq as u64)
     }
 
     /// All tables, by pipeline and bucket.
@@ -161,17 +172,20 @@ impl GoalState {
         self.tables.load().keys().cloned().collect()
     }
 
-    /// Builds the table anew, from all changes up to `seq`, and swaps it in. Only the refresher does.
-    pub(crate) fn rebuild(
-        &self,
-        key: TableKey,
-        counters: &Counters,
-        seq: i64,
-        available: impl Fn(&PathRecord) -> Option<Beta>,
-    ) {
-        let table = Arc::new(self.build(counters, seq, available));
+    /// Swaps in the table of what is believed after all changes up to `seq`. Only the refresher does.
+    pub(crate) fn put(&self, key: TableKey, believed: Vec<Posterior>, seq: i64) {
+        let table = Arc::new(self.of(believed, seq));
         self.tables.store(Arc::new(self.tables.load().insert(key, table)));
     }
+
+    /// Swaps in the table for what nothing is known of. Only the refresher does.
+    pub(crate) fn put_unknown(&self, believed: Vec<Posterior>, seq: i64) {
+        self.unknown.store(Some(Arc::new(self.of(believed, seq))));
+    }
+}
+
+fn enabled(record: &GoalRecord) -> Vec<PathId> {
+    record.paths.iter().filter(|path| path.enabled).map(|path| path.id).collect()
 }
 
 /// Which epoch a decision falls in. Every process counts its own decisions, and starts anew when it adopts an epoch that

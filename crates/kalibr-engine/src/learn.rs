@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use kalibr_core::counters::{Counters, Epoch};
-use kalibr_core::ids::PathId;
+use kalibr_core::ids::{Bucket, PathId, Pipeline};
+use kalibr_core::learner::Learner;
 use kalibr_core::path::PathSpec;
-use kalibr_store::{Change, Changes, GoalId, GoalRecord, Ledger, PathRecord, Piece, Scope, StoreError};
+use kalibr_core::posterior::{Posterior, Subject};
+use kalibr_store::{Change, Changes, GoalId, GoalRecord, Ledger, Piece, Scope, StoreError};
 
 use crate::clock::Clock;
 use crate::goal::{EpochClock, GoalState, TableKey};
@@ -33,21 +35,39 @@ pub(crate) struct Learned {
     kept: Mutex<Kept>,
     progress: Mutex<Progress>,
     moved: Condvar,
-    outages: Arc<Outages>,
     stopping: AtomicBool,
 }
 
 /// What only the refresher needs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Kept {
     counters: HashMap<Scope, Counters>,
     specs: Specs,
+    learner: Learner<Family, Bucket>,
+    outages: Arc<Outages>,
 }
 
-/// Paths that several goals have are held once.
+impl Kept {
+    fn new(outages: Arc<Outages>) -> Self {
+        Self { counters: HashMap::default(), specs: Specs::default(), learner: Learner::default(), outages }
+    }
+
+    fn subjects(&self, goal: &GoalState) -> Vec<Subject> {
+        goal.subjects(|path| Subject {
+            path: path.id,
+            model: self.specs.model(path.id),
+            available: self.outages.available(&goal.record.name, path),
+        })
+    }
+}
+
+/// What shares what it learns among its buckets, before other goals: a goal, or one pipeline of it.
+type Family = (GoalId, Option<Pipeline>);
+
+/// Paths that several goals have are held once, with the identity of the model alone.
 #[derive(Debug, Default)]
 struct Specs {
-    known: HashMap<PathId, Arc<PathSpec>>,
+    known: HashMap<PathId, (Arc<PathSpec>, PathId)>,
     /// With how many to look next for those that no goal has any more.
     full: usize,
 }
@@ -55,16 +75,24 @@ struct Specs {
 impl Specs {
     fn share(&mut self, record: &mut GoalRecord) {
         for path in &mut record.paths {
-            let known = self.known.entry(path.id).or_insert_with(|| Arc::clone(&path.spec));
+            let (known, _) = self.known.entry(path.id).or_insert_with(|| {
+                let model = PathSpec::model(&path.spec.model).map_or(path.id, |model| model.id());
+                (Arc::clone(&path.spec), model)
+            });
             // Paths of one identity may still be spelled differently, and are sent to their provider as spelled.
             if *known == path.spec {
                 path.spec = Arc::clone(known);
             }
         }
         if self.known.len() > self.full {
-            self.known.retain(|_, spec| Arc::strong_count(spec) > 1);
+            self.known.retain(|_, (spec, _)| Arc::strong_count(spec) > 1);
             self.full = 1_000 + 2 * self.known.len();
         }
+    }
+
+    /// The identity of the path's model alone; of a path that no goal has, its own.
+    fn model(&self, path: PathId) -> PathId {
+        self.known.get(&path).map_or(path, |(_, model)| *model)
     }
 }
 
@@ -93,10 +121,9 @@ impl Learned {
     ) -> Result<Self, StoreError> {
         let learned = Self {
             goals: ArcSwap::default(),
-            kept: Mutex::default(),
+            kept: Mutex::new(Kept::new(outages)),
             progress: Mutex::default(),
             moved: Condvar::new(),
-            outages,
             stopping: AtomicBool::new(false),
         };
         learned.reload(ledger, clock)?;
@@ -148,6 +175,15 @@ impl Learned {
     /// How long ago the ledger was last asked for changes, and answered.
     pub(crate) fn refreshed(&self) -> Duration {
         lock(&self.progress).refreshed.map_or(Duration::ZERO, |at| at.elapsed())
+    }
+
+    /// What is believed of a goal's paths in a scope whose counters these are.
+    pub(crate) fn believed(&self, goal: &GoalState, scope: &Scope, counters: &Counters) -> Vec<Posterior> {
+        let kept = lock(&self.kept);
+        let subjects = kept.subjects(goal);
+        let config = goal.settings.learner();
+        let own = kept.learner.own(counters, &subjects, &config);
+        kept.learner.given(&family(scope), Some(&scope.bucket), &subjects, own, &config)
     }
 
     pub(crate) fn stop(&self) {
@@ -235,12 +271,7 @@ impl Learned {
             .filter_map(Result::transpose)
             .collect::<Result<_, _>>()?;
         let mut kept = lock(&self.kept);
-        for change in changes {
-            if let Change::Count(row) = change {
-                kept.counters.entry(row.scope.clone()).or_default().add(row.cell, row.count);
-                dirty.insert(row.scope);
-            }
-        }
+        let kept = &mut *kept;
         let mut goals = GoalMap::clone(&self.goals.load());
         let changed = !records.is_empty();
         for mut record in records.drain(..) {
@@ -256,7 +287,20 @@ impl Learned {
             }
             goals.put(GoalState::new(record, epochs, seq));
         }
-        self.rebuild(&goals, &kept.counters, &dirty, clock, seq);
+        for change in changes {
+            if let Change::Count(row) = change {
+                kept.learner.count(kept.specs.model(row.cell.path), row.cell.pattern, row.count);
+                kept.counters.entry(row.scope.clone()).or_default().add(row.cell, row.count);
+                dirty.insert(row.scope);
+            }
+        }
+        rebuild(&goals, kept, &dirty, clock, seq);
+        for id in &changed_goals {
+            // One that was just created starts from what other goals know.
+            if let Some(goal) = goals.numbered(*id) {
+                put_unknown(goal, kept, seq);
+            }
+        }
         if changed {
             self.goals.store(Arc::new(goals));
         }
@@ -264,7 +308,8 @@ impl Learned {
     }
 
     fn reload(&self, ledger: &dyn Ledger, clock: &Clock) -> Result<(), StoreError> {
-        let (mut kept, mut records) = (Kept::default(), Vec::new());
+        let outages = Arc::clone(&lock(&self.kept).outages);
+        let (mut kept, mut records) = (Kept::new(outages), Vec::new());
         let seq = ledger.snapshot(&mut |piece| match piece {
             Piece::Goal(mut record) => {
                 kept.specs.share(&mut record);
@@ -275,6 +320,11 @@ impl Learned {
             }
         })?;
         kept.counters.shrink_to_fit();
+        for counters in kept.counters.values() {
+            for (cell, count) in counters.iter() {
+                kept.learner.count(kept.specs.model(cell.path), cell.pattern, count);
+            }
+        }
         let mut newest: HashMap<GoalId, Epoch> = HashMap::new();
         for (scope, counters) in &kept.counters {
             let newest = newest.entry(scope.goal).or_default();
@@ -286,31 +336,51 @@ impl Learned {
             let epochs = Arc::new(EpochClock::starting_at(epoch, clock.now()));
             goals.put(GoalState::new(record, epochs, seq));
         }
-        self.rebuild(&goals, &kept.counters, kept.counters.keys(), clock, seq);
+        let all: BTreeSet<Scope> = kept.counters.keys().cloned().collect();
+        rebuild(&goals, &mut kept, &all, clock, seq);
         *lock(&self.kept) = kept;
         self.goals.store(Arc::new(goals));
         self.applied(seq);
         Ok(())
     }
+}
 
-    fn rebuild<'s>(
-        &self,
-        goals: &GoalMap,
-        counters: &HashMap<Scope, Counters>,
-        scopes: impl IntoIterator<Item = &'s Scope>,
-        clock: &Clock,
-        seq: i64,
-    ) {
-        for scope in scopes {
-            if let (Some(goal), Some(counters)) = (goals.numbered(scope.goal), counters.get(scope)) {
-                let now = clock.now();
-                goal.epochs.saw(counters.newest(), now);
-                let key = TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() };
-                let available = |path: &PathRecord| self.outages.available(&goal.record.name, path, now);
-                goal.rebuild(key, counters, seq, available);
-            }
+/// Builds the tables of these scopes: first all say what they heard, then each learns what the others know.
+fn rebuild(goals: &GoalMap, kept: &mut Kept, scopes: &BTreeSet<Scope>, clock: &Clock, seq: i64) {
+    kept.learner.learn();
+    let mut heard = Vec::with_capacity(scopes.len());
+    for scope in scopes {
+        if let (Some(goal), Some(counters)) = (goals.numbered(scope.goal), kept.counters.get(scope)) {
+            goal.epochs.saw(counters.newest(), clock.now());
+            let subjects = kept.subjects(goal);
+            let own = kept.learner.own(counters, &subjects, &goal.settings.learner());
+            kept.learner.teach(&family(scope), &scope.bucket, &subjects, &own);
+            heard.push((goal, scope, own));
         }
     }
+    let mut last = None;
+    for (goal, scope, own) in heard {
+        let subjects = kept.subjects(goal);
+        let config = goal.settings.learner();
+        let believed = kept.learner.given(&family(scope), Some(&scope.bucket), &subjects, own, &config);
+        goal.put(TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() }, believed, seq);
+        if last != Some(scope.goal) && goal.was_asked_for_unknown() {
+            put_unknown(goal, kept, seq);
+        }
+        last = Some(scope.goal);
+    }
+}
+
+fn family(scope: &Scope) -> Family {
+    (scope.goal, scope.pipeline.clone())
+}
+
+/// The table for buckets and pipelines of a goal in which nothing was heard yet.
+fn put_unknown(goal: &GoalState, kept: &Kept, seq: i64) {
+    let subjects = kept.subjects(goal);
+    let config = goal.settings.learner();
+    let own = kept.learner.own(&Counters::default(), &subjects, &config);
+    goal.put_unknown(kept.learner.given(&(goal.record.id, None), None, &subjects, own, &config), seq);
 }
 
 #[cfg(test)]

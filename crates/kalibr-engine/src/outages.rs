@@ -15,6 +15,8 @@ use kalibr_core::posterior::Beta;
 use kalibr_store::{Ledger, PathRecord, StoreError};
 use kalibr_upstream::Providers;
 
+use crate::clock::Clock;
+
 /// What a caller's own deadline ends sooner than this after the call, in microseconds, says nothing of the provider.
 pub(crate) const FAIR_WAIT: i64 = 10_000_000;
 
@@ -26,18 +28,19 @@ pub(crate) struct Outages {
     kept: Mutex<Availability>,
     blocked: ArcSwap<Blocked>,
     providers: Providers,
+    clock: Clock,
     /// Waits are spread by a number drawn from it and the moment, so that a run can be replayed.
     seed: u64,
 }
 
 impl Outages {
-    pub(crate) fn new(providers: Providers, seed: u64) -> Self {
-        Self { kept: Mutex::default(), blocked: ArcSwap::default(), providers, seed }
+    pub(crate) fn new(providers: Providers, clock: Clock, seed: u64) -> Self {
+        Self { kept: Mutex::default(), blocked: ArcSwap::default(), providers, clock, seed }
     }
 
     /// Takes in what the ledger knows of the last hours.
-    pub(crate) fn load(&self, ledger: &dyn Ledger, now: Timestamp) -> Result<(), StoreError> {
-        let mut known = Availability::default();
+    pub(crate) fn load(&self, ledger: &dyn Ledger) -> Result<(), StoreError> {
+        let (now, mut known) = (self.clock.now(), Availability::default());
         let since = Timestamp(now.0.saturating_sub(Availability::MEMORY));
         ledger.attempts_since(since, &mut |past| {
             // What a clock that was ahead wrote is not known to be of these hours.
@@ -108,12 +111,12 @@ impl Outages {
     }
 
     /// P(this path of the goal is answered); `None` where nothing has failed lately.
-    pub(crate) fn available(&self, goal: &Goal, path: &PathRecord, now: Timestamp) -> Option<Beta> {
-        self.lock().of(&self.call(goal, path.id, &path.spec.model), now)
+    pub(crate) fn available(&self, goal: &Goal, path: &PathRecord) -> Option<Beta> {
+        self.lock().of(&self.call(goal, path.id, &path.spec.model), self.clock.now())
     }
 
-    pub(crate) fn standings(&self, now: Timestamp) -> Vec<ProviderStanding> {
-        self.lock().standings(now)
+    pub(crate) fn standings(&self) -> Vec<ProviderStanding> {
+        self.lock().standings(self.clock.now())
     }
 
     /// Who is down. No lock that a writer holds.
@@ -122,9 +125,9 @@ impl Outages {
     }
 
     /// Whether a path may be called without a permit to probe.
-    pub(crate) fn is_free(&self, goal: &Goal, path: PathId, model: &str, now: Timestamp) -> bool {
+    pub(crate) fn is_free(&self, goal: &Goal, path: PathId, model: &str) -> bool {
         let blocked = self.now();
-        blocked.is_empty() || blocked.is_free(&self.call(goal, path, model), now)
+        blocked.is_empty() || blocked.is_free(&self.call(goal, path, model), self.clock.now())
     }
 
     /// Nothing more is to come of these permits.

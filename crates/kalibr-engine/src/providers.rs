@@ -58,7 +58,7 @@ impl Engine {
             standing: standing.into(),
         };
         self.outages()
-            .standings(self.clock().now())
+            .standings()
             .iter()
             .map(|provider| ProviderInfo {
                 name: provider.name.to_string(),

@@ -5,7 +5,8 @@ use rand::{RngExt, SeedableRng};
 
 fn outages() -> Arc<Outages> {
     let config = kalibr_upstream::ProvidersConfig::default();
-    Arc::new(Outages::new(kalibr_upstream::Providers::new(&config, &|_| None).unwrap(), 0))
+    let providers = kalibr_upstream::Providers::new(&config, &|_| None).unwrap();
+    Arc::new(Outages::new(providers, Clock::system(), 0))
 }
 
 /// Counters as a fresh process would build them.

@@ -1,0 +1,226 @@
+//! Kalibr's own learner, through the public API of kalibr-core and in the way in which the engine drives it.
+//!
+//! A decision counts in its goal's epoch; a signal moves one decision from one pattern to another; tables are built anew
+//! every so many decisions, from the counters and nothing else.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::{Context as _, bail};
+use kalibr_core::counters::{Cell, Counters, Epoch};
+use kalibr_core::evidence::{Signal, Source, Strength, Value};
+use kalibr_core::ids::{PathId, SignalId, Timestamp};
+use kalibr_core::learner::Learner;
+use kalibr_core::outcome::Reply;
+use kalibr_core::policy::{PolicyTable, uniform};
+use kalibr_core::posterior::{LearnerConfig, Subject};
+use kalibr_core::trace::{Attempt, Share, Trace, moves};
+
+use crate::policy::{Chosen, Policy, Request};
+use crate::simulator::{Heard, Said};
+
+/// How it learns, and how the benchmark drives it. Every field can be set from the command line.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The learner's own.
+    pub(crate) learner: LearnerConfig,
+    /// Decisions of a goal between two refreshes of its table. The engine refreshes on change, at most every 50 ms.
+    pub(crate) refresh: u32,
+    /// Whether reliabilities are learned; otherwise what is believed of a source beforehand stands.
+    pub(crate) reliability: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { learner: LearnerConfig::default(), refresh: 10, reliability: true }
+    }
+}
+
+/// The keys of [`Settings::set`], each with what it is.
+pub(crate) const SETTINGS: [(&str, &str); 11] = [
+    (
+        "half-life",
+        "observations after which evidence counts half; off: nothing is forgotten, no change is looked for",
+    ),
+    ("growth", "how much longer the half-life becomes for each observation that a path stays as it is"),
+    ("after-change", "half-life right after a change"),
+    ("growth-after-change", "how much longer that becomes for each observation since the change"),
+    ("restart", "false-alarm level of the test for a change; off: no test"),
+    ("remains", "observations that a path's long-run quality is worth once all else has faded"),
+    ("floor", "least probability of a path"),
+    ("availability-half-life", "attempts after which a provider's earlier answers count half; off"),
+    ("refresh", "decisions of a goal between two refreshes"),
+    ("sharing", "on: a goal starts from what others know of its models; off"),
+    ("reliability", "on: learned; off: what is believed of a source beforehand"),
+];
+
+impl Settings {
+    /// Sets one field by `key=value`.
+    ///
+    /// # Errors
+    /// When there is no such key, or the value is none of its kind.
+    pub(crate) fn set(&mut self, setting: &str) -> anyhow::Result<()> {
+        let (key, value) =
+            setting.split_once('=').with_context(|| format!("{setting:?} is not key=value"))?;
+        let number = || -> anyhow::Result<f64> {
+            let number: f64 = value.parse().with_context(|| format!("{key} is a number, not {value:?}"))?;
+            if !number.is_finite() || number < 0.0 {
+                bail!("{key} is a number of at least 0, not {value}");
+            }
+            Ok(number)
+        };
+        let or_off = || if value == "off" { Ok(None) } else { number().map(Some) };
+        let switch = || match value {
+            "on" => Ok(true),
+            "off" => Ok(false),
+            _ => bail!("{key} is on or off, not {value:?}"),
+        };
+        let learner = &mut self.learner;
+        match key {
+            "half-life" => learner.half_life = or_off()?,
+            "growth" => learner.fading.growth = number()?,
+            "after-change" => learner.fading.after_change = number()?,
+            "growth-after-change" => learner.fading.growth_after_change = number()?,
+            "restart" => learner.fading.restart = or_off()?,
+            "remains" => learner.fading.remains = number()?,
+            "floor" => learner.floor = number()?,
+            "availability-half-life" => learner.availability_half_life = or_off()?,
+            "refresh" => self.refresh = (number()? as u32).max(1),
+            "sharing" => learner.sharing = switch()?,
+            "reliability" => self.reliability = switch()?,
+            _ => bail!("no setting {key:?}: there are {}", SETTINGS.map(|(key, _)| key).join(", ")),
+        }
+        Ok(())
+    }
+}
+
+/// The learner of one run.
+pub(crate) struct Ours {
+    settings: Settings,
+    paths: Vec<PathId>,
+    learner: Learner<u32, Bucket>,
+    /// Decisions of each goal: its epochs close by them.
+    decisions: Vec<u32>,
+    scopes: BTreeMap<(u32, Bucket), Scope>,
+    open: HashMap<u32, Open>,
+    seed: u64,
+}
+
+/// The class of a request, `all` where none is known.
+type Bucket = &'static str;
+
+/// A goal's bucket.
+#[derive(Default)]
+struct Scope {
+    counters: Counters,
+    table: Option<PolicyTable>,
+    decisions: u32,
+}
+
+/// A decision that may still be heard of.
+struct Open {
+    epoch: Epoch,
+    bucket: Bucket,
+    trace: Trace,
+    shares: Vec<Share>,
+}
+
+impl Ours {
+    pub(crate) fn new(settings: Settings, goals: usize, paths: usize, seed: u64) -> Self {
+        Self {
+            settings,
+            paths: (0..paths).map(|path| PathId::from_bytes([path as u8 + 1; 16])).collect(),
+            learner: Learner::default(),
+            decisions: vec![0; goals],
+            scopes: BTreeMap::new(),
+            open: HashMap::new(),
+            seed,
+        }
+    }
+
+    /// Builds the table of a scope anew.
+    fn refresh(&mut self, goal: u32, bucket: Bucket) {
+        if self.settings.reliability {
+            self.learner.learn();
+        }
+        let scope = self.scopes.entry((goal, bucket)).or_default();
+        let subjects: Vec<Subject> = self.paths.iter().map(|path| Subject::unknown(*path)).collect();
+        let config = &self.settings.learner;
+        let posteriors = self.learner.posteriors(&goal, &bucket, &scope.counters, &subjects, config);
+        scope.table = Some(PolicyTable::of(self.paths.iter().copied().zip(posteriors), config, 0));
+    }
+
+    /// Moves the decision from where it counted to where it counts now.
+    fn count(&mut self, decision: u32, goal: u32) {
+        let Some(open) = self.open.get_mut(&decision) else { return };
+        let shares = open.trace.shares();
+        let scope = self.scopes.entry((goal, open.bucket)).or_default();
+        for (path, pattern, count) in moves(&open.shares, &shares) {
+            scope.counters.add(Cell { epoch: open.epoch, path, pattern }, count);
+            self.learner.count(path, pattern, count);
+        }
+        open.shares = shares;
+    }
+}
+
+impl Policy for Ours {
+    fn choose(&mut self, request: Request) -> Chosen {
+        let (goal, bucket) = (request.goal, "all");
+        let scope = self.scopes.entry((goal, bucket)).or_default();
+        let due = scope.decisions.is_multiple_of(self.settings.refresh);
+        scope.decisions += 1;
+        if due {
+            self.refresh(goal, bucket);
+        }
+        let draw = uniform(self.seed, u64::from(request.decision));
+        let table = self.scopes.get(&(goal, bucket)).and_then(|scope| scope.table.as_ref());
+        let choice = table.and_then(|table| table.choose(|_| true, draw));
+        // All paths are eligible, so there is a choice.
+        let path =
+            choice.and_then(|choice| self.paths.iter().position(|path| *path == choice.path)).unwrap_or(0);
+        let decisions = &mut self.decisions[goal as usize];
+        let epoch = Epoch(*decisions / Epoch::DECISIONS);
+        *decisions += 1;
+        let attempt = Attempt { index: 0, path: self.paths[path], reply: Reply::Answered };
+        let trace = Trace { attempts: vec![attempt], signals: Vec::new() };
+        self.open.insert(request.decision, Open { epoch, bucket, trace, shares: Vec::new() });
+        self.count(request.decision, goal);
+        Chosen { path, propensity: choice.map(|choice| choice.propensity) }
+    }
+
+    fn hear(&mut self, heard: &Heard) {
+        let Some(open) = self.open.get_mut(&heard.decision) else { return };
+        // Every signal has an id of a few digits within its decision.
+        let Ok(id) = SignalId::new(&heard.number.to_string()) else { return };
+        match heard.said {
+            Said::TakenBack(number) => {
+                open.trace.signals.retain(|signal| signal.id.as_str() != number.to_string());
+            }
+            Said::Praise | Said::Fault => {
+                let Some(value) = value(heard.source, heard.said == Said::Praise) else { return };
+                open.trace.signals.push(Signal {
+                    id,
+                    source: heard.source,
+                    value,
+                    strength: value.default_strength(),
+                    confidence: Strength::ONE,
+                    at: Timestamp(i64::from(heard.due)),
+                    attempt: None,
+                });
+            }
+        }
+        self.count(heard.decision, heard.goal);
+    }
+}
+
+/// What a source's praise or fault is called.
+fn value(source: Source, praises: bool) -> Option<Value> {
+    let (good, bad) = match source {
+        Source::Structural | Source::Judge | Source::Metric => (Value::Passed, Value::Failed),
+        Source::Turn => (Value::Acceptance, Value::Rejection),
+        Source::Explicit => (Value::UserAccepted, Value::UserRejected),
+        Source::Action => (Value::OutputUsedVerbatim, Value::OutputDiscarded),
+        Source::SessionEnd => (Value::SessionSatisfied, Value::SessionDissatisfied),
+        Source::Provider => return None,
+    };
+    Some(if praises { good } else { bad })
+}
