@@ -6,7 +6,7 @@ use kalibr_core::availability::Probe;
 use kalibr_core::ids::{Bucket, Goal, KeyedHash, PathId, Pipeline, TraceId};
 use kalibr_core::objective::NotEligible;
 use kalibr_core::path::PathSpec;
-use kalibr_core::policy::{pick, uniform};
+use kalibr_core::policy::{PolicyTable, pick, uniform};
 use kalibr_store::{Considered, DecisionFact, DecisionKind, Fact, PathRecord};
 
 use crate::engine::Engine;
@@ -136,14 +136,13 @@ impl Engine {
         let now = self.clock().now();
         let down = self.outages().now();
         // The caller's word counts more than what is known of the provider.
-        let mask = (forced.is_none() && !down.is_empty()).then(|| {
+        let mut mask = (forced.is_none() && !down.is_empty()).then(|| {
             let model = |id| goal.path(id).map_or("", |path| path.spec.model.as_str());
-            let paths: Vec<_> = entries.iter().map(|entry| (entry.path, model(entry.path))).collect();
-            self.outages().mask(&down, &goal.record.name, &paths, |at| may(entries[at].path), now)
+            let paths = entries.iter().map(|entry| (entry.path, model(entry.path)));
+            self.outages().mask(&down, &goal.record.name, paths, |at| may(entries[at].path), now)
         });
+        let propensities = among(&table, may, &mut mask);
         let why = |at: usize| mask.as_ref().and_then(|mask| mask.why(at));
-        let position = |id: PathId| entries.iter().position(|entry| entry.path == id);
-        let propensities = table.propensities(|id| may(id) && position(id).and_then(why).is_none());
         let index = pick(&propensities, uniform(self.seed(), self.next_draw()))
             .ok_or_else(|| DecideError::NoEligiblePath(request.goal.clone()))?;
         let chosen = &entries[index];
@@ -227,6 +226,25 @@ fn forced<'a>(goal: &'a Arc<GoalState>, model: &str) -> Result<&'a PathRecord, D
         .iter()
         .find(|path| path.enabled && path.spec.model == model)
         .ok_or_else(|| DecideError::UnknownModel(goal.record.name.clone()))
+}
+
+/// The probability of each path that may be chosen and is not known to be down. If that leaves none, the one that is tried
+/// again soonest is taken all the same.
+fn among(table: &PolicyTable, may: impl Fn(PathId) -> bool, mask: &mut Option<Mask<'_>>) -> Vec<f64> {
+    let position = |id: PathId| table.entries().iter().position(|entry| entry.path == id);
+    let masked = |mask: &Option<Mask<'_>>| {
+        let why = |at| mask.as_ref().and_then(|mask| mask.why(at));
+        table.propensities(|id| may(id) && position(id).and_then(why).is_none())
+    };
+    let propensities = masked(mask);
+    if let Some(all) = mask
+        && propensities.iter().all(|p| *p == 0.0)
+        && let Some(&soonest) = all.last_resort().first()
+    {
+        all.insist(soonest);
+        return masked(mask);
+    }
+    propensities
 }
 
 /// A fresh trace id.

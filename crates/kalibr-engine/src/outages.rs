@@ -137,36 +137,25 @@ impl Outages {
         }
     }
 
-    /// Which of a goal's paths, of those that may be chosen at all, are not to be called now. If that is all of them, the
-    /// one whose next try is soonest is called all the same: a request is better tried than failed.
+    /// Which of a goal's paths are not to be called now, of those that `may` be chosen at all.
     pub(crate) fn mask<'a>(
         &'a self,
         blocked: &'a Blocked,
         goal: &'a Goal,
-        paths: &[(PathId, &'a str)],
+        paths: impl Iterator<Item = (PathId, &'a str)>,
         may: impl Fn(usize) -> bool,
         now: Timestamp,
     ) -> Mask<'a> {
-        if blocked.is_empty() {
-            return Mask { outages: self, goal, look: None, why: Vec::new() };
-        }
         let mut look = blocked.look(now);
-        let mut why: Vec<Option<Unavailable>> = paths
-            .iter()
+        let why = paths
             .enumerate()
             .map(
-                |(at, &(path, model))| {
+                |(at, (path, model))| {
                     if may(at) { look.may(&self.call(goal, path, model)).err() } else { None }
                 },
             )
             .collect();
-        let open: Vec<usize> = (0..paths.len()).filter(|&at| may(at)).collect();
-        if open.iter().all(|&at| why[at].is_some())
-            && let Some(&least) = open.iter().min_by_key(|&&at| why[at].map(|why| why.left))
-        {
-            why[least] = None;
-        }
-        Mask { outages: self, goal, look: Some(look), why }
+        Mask { outages: self, goal, look, why }
     }
 }
 
@@ -175,8 +164,7 @@ impl Outages {
 pub(crate) struct Mask<'a> {
     outages: &'a Outages,
     goal: &'a Goal,
-    /// `None` while nothing is down anywhere.
-    look: Option<Look<'a>>,
+    look: Look<'a>,
     why: Vec<Option<Unavailable>>,
 }
 
@@ -194,8 +182,13 @@ impl Mask<'_> {
         all
     }
 
+    /// A request is better tried than failed: where nothing else may be chosen, this path may be all the same.
+    pub(crate) fn insist(&mut self, at: usize) {
+        self.why[at] = None;
+    }
+
     /// The decision was made for this path. Returns the permits to probe that it uses.
     pub(crate) fn chose(self, path: PathId, model: &str) -> Vec<Probe> {
-        self.look.map_or_else(Vec::new, |look| look.chose(&self.outages.call(self.goal, path, model)))
+        self.look.chose(&self.outages.call(self.goal, path, model))
     }
 }
