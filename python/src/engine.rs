@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use kalibr_engine::core::ids::{Bucket, Goal, PathId, Pipeline, SessionId};
 use kalibr_engine::core::path::PathSpec;
+use kalibr_engine::core::rules::Asked;
 use kalibr_engine::upstream::ChatRequest;
 use kalibr_engine::{CompleteRequest, Completion, Config, DecideRequest, Decision, EngineConfig, Home};
 use pyo3::prelude::*;
@@ -65,6 +66,7 @@ impl Scope {
                 user: self.user.as_deref().map(|user| engine.user_hash(user)),
                 candidates: self.candidates.map(parse).transpose()?,
                 force_model: self.force_model,
+                asked: Asked::default(),
             })
         };
         request().map_err(errors::request_id)
@@ -188,9 +190,8 @@ impl Engine {
         let name = Goal::new(goal).map_err(errors::goal_name)?;
         let paths = paths(paths_json)?;
         // Most routers are made for goals that are as they want them: those need not wait for the ledger.
-        let known = engine.goal(&name).is_some_and(|goal| {
-            !paths.is_empty()
-                && paths.iter().all(|path| goal.paths.iter().any(|known| known.path_id == path.id()))
+        let known = engine.paths(&name).is_some_and(|known| {
+            !paths.is_empty() && paths.iter().all(|path| known.iter().any(|known| known.path_id == path.id()))
         });
         if !known {
             py.detach(|| engine.register(&name, &paths)).map_err(errors::goal)?;
@@ -201,10 +202,10 @@ impl Engine {
     /// The paths of a goal, as `register` returns them; `None` when there is no such goal.
     fn paths(&self, goal: &str) -> PyResult<Option<Vec<(String, String)>>> {
         let name = Goal::new(goal).map_err(errors::goal_name)?;
-        let Some(goal) = self.parts()?.engine.goal(&name) else {
+        let Some(paths) = self.parts()?.engine.paths(&name) else {
             return Ok(None);
         };
-        goal.paths
+        paths
             .iter()
             .map(|path| Ok((path.path_id.to_string(), json(&path.spec)?)))
             .collect::<PyResult<_>>()

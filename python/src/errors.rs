@@ -83,7 +83,8 @@ pub(crate) fn goal(problem: GoalError) -> PyErr {
 pub(crate) fn decide(problem: DecideError) -> PyErr {
     match problem {
         DecideError::UnknownGoal(_) => plain("UnknownGoalError", problem),
-        DecideError::NoEligiblePath(_) | DecideError::UnknownModel(_) => plain("NoPathError", problem),
+        DecideError::Asked(_) => plain("InvalidRequestError", problem),
+        DecideError::NoEligiblePath(..) | DecideError::UnknownModel(_) => plain("NoPathError", problem),
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Stream {
     decision: Decision,
     attempt: u16,
     path_id: PathId,
-    path: PathSpec,
+    path: Arc<PathSpec>,
     parts: Arc<OfProcess<Parts>>,
 }
 

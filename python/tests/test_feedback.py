@@ -113,6 +113,18 @@ def test_the_event_time_decides_and_not_the_arrival(router: kalibr.Router) -> No
     assert kalibr.explain(result.trace_id)["attempts"][0]["strength"] == 1.0
 
 
+def test_a_clock_that_is_set_back_does_not_set_the_users_last_word_back(
+    router: kalibr.Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = router.completion(HELLO).trace_id
+    assert feedback.user_accepted(trace_id=trace)
+    before = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: before - 3_600_000_000_000)
+    assert feedback.user_rejected(trace_id=trace)
+    assert kalibr.flush()
+    assert kalibr.explain(trace)["attempts"][0]["strength"] == 0.0
+
+
 def test_of_two_words_at_once_the_later_counts(router: kalibr.Router) -> None:
     for _ in range(20):
         feedback.track_run(router.completion(HELLO))
@@ -237,6 +249,11 @@ WRONG: dict[str, tuple[Callable[..., bool], dict[str, Any]]] = {
         feedback.report_action,
         {"trace_id": OTHER_TRACE, "action_type": "output_edited", "edit_ratio": 1.01},
     ),
+    "edit ratio not a number": (
+        feedback.report_action,
+        {"trace_id": OTHER_TRACE, "action_type": "output_edited", "edit_ratio": float("nan")},
+    ),
+    "strength endless": (feedback.user_accepted, {"trace_id": OTHER_TRACE, "strength": float("inf")}),
     "unknown type": (feedback.emit_signal, {"signal_type": "thumbs_down", "trace_id": OTHER_TRACE}),
     "strength": (feedback.emit_signal, {"signal_type": "retry", "trace_id": OTHER_TRACE, "strength": -0.1}),
     "strength not a number": (feedback.user_accepted, {"trace_id": OTHER_TRACE, "strength": float("nan")}),

@@ -314,8 +314,43 @@ def test_report_speaks_of_the_last_run_of_this_context(home: Home) -> None:
         kalibr.Router("another", ["lab/good"]).report(True, strict=True)
     with pytest.raises(kalibr.InvalidSignalError, match="tool_error"):
         router.report(False, failure_category="nonsense", strict=True)
-    with pytest.raises(kalibr.InvalidSignalError):
-        router.report(True, score=2, strict=True)
+    for score in (2, -0.1, math.nan, math.inf, -math.inf):
+        assert not router.report(True, score=score)
+        with pytest.raises(kalibr.InvalidSignalError):
+            router.report(True, score=score, strict=True)
+    assert metric(first.trace_id) == [("failed", 0.0)]
+
+
+def test_a_path_that_is_listed_twice_is_one_and_so_is_choosing_it_certain(home: Home) -> None:
+    router = kalibr.Router("g", ["lab/good", "lab/good", {"model": "lab/good"}])
+    assert router.decide()["propensity"] == 1.0
+    (goal,) = kalibr.goals()
+    assert [path["model"] for path in goal["paths"]] == ["lab/good"]
+    assert goal["learned"][0]["verdict"]["sentence"].startswith("nothing to compare")
+
+
+def test_two_hundred_paths_are_as_good_as_two(home: Home) -> None:
+    paths = [{"model": "lab/good", "params": {"seed": number}} for number in range(200)]
+    router = kalibr.Router("g", paths)
+    for _ in range(20):
+        assert router.report(True, trace_id=router.completion(HELLO).trace_id)
+    assert kalibr.flush()
+    learned = kalibr.goals()[0]["learned"][0]
+    assert sum(path["share"] for path in learned["paths"]) == pytest.approx(1)
+    assert sum(path["graded"] for path in learned["paths"]) == 20
+    assert learned["verdict"]["kind"] == "not_enough_data"
+
+
+def test_goals_say_how_sure_one_may_be(home: Home) -> None:
+    router = kalibr.Router("g", ["lab/good", "lab/poor"])
+    router.report(True, trace_id=router.completion(HELLO).trace_id)
+    assert kalibr.flush()
+    learned = kalibr.goals()[0]["learned"][0]
+    assert learned["verdict"]["sentence"].startswith("not enough data yet: about ")
+    for path in learned["paths"]:
+        assert [path[of]["kind"] for of in ("credible", "guaranteed")] == ["credible", "guaranteed"]
+        assert path["credible"]["low"] <= path["expected"] <= path["credible"]["high"]
+        assert 0 <= path["expected_loss"] <= 1
 
 
 @pytest.mark.parametrize(

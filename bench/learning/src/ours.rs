@@ -13,6 +13,7 @@ use kalibr_core::learner::Learner;
 use kalibr_core::outcome::Reply;
 use kalibr_core::policy::{PolicyTable, uniform};
 use kalibr_core::posterior::{LearnerConfig, Subject};
+use kalibr_core::rules::{ChoiceRules, Known, Standing};
 use kalibr_core::trace::{Attempt, Share, Trace, moves};
 
 use crate::policy::{Chosen, Policy, Request};
@@ -23,6 +24,8 @@ use crate::simulator::{Heard, Said};
 pub(crate) struct Settings {
     /// The learner's own.
     pub(crate) learner: LearnerConfig,
+    /// Least probability of a path.
+    pub(crate) floor: f64,
     /// Decisions of a goal between two refreshes of its table. The engine refreshes on change, at most every 50 ms.
     pub(crate) refresh: u32,
     /// Whether reliabilities are learned; otherwise what is believed of a source beforehand stands.
@@ -31,12 +34,13 @@ pub(crate) struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { learner: LearnerConfig::default(), refresh: 10, reliability: true }
+        let floor = ChoiceRules::default().floor;
+        Self { learner: LearnerConfig::default(), floor, refresh: 10, reliability: true }
     }
 }
 
 /// The keys of [`Settings::set`], each with what it is.
-pub(crate) const SETTINGS: [(&str, &str); 11] = [
+pub(crate) const SETTINGS: [(&str, &str); 12] = [
     (
         "half-life",
         "observations after which evidence counts half; off: nothing is forgotten, no change is looked for",
@@ -47,9 +51,10 @@ pub(crate) const SETTINGS: [(&str, &str); 11] = [
     ("restart", "false-alarm level of the test for a change; off: no test"),
     ("remains", "observations that a path's long-run quality is worth once all else has faded"),
     ("floor", "least probability of a path"),
-    ("availability-half-life", "attempts after which a provider's earlier answers count half; off"),
     ("refresh", "decisions of a goal between two refreshes"),
     ("sharing", "on: a goal starts from what others know of its models; off"),
+    ("maturity", "on: fresh verdicts count less where verdicts are taken back; off"),
+    ("silence", "on: silence counts where it says something; off"),
     ("reliability", "on: learned; off: what is believed of a source beforehand"),
 ];
 
@@ -82,10 +87,11 @@ impl Settings {
             "growth-after-change" => learner.fading.growth_after_change = number()?,
             "restart" => learner.fading.restart = or_off()?,
             "remains" => learner.fading.remains = number()?,
-            "floor" => learner.floor = number()?,
-            "availability-half-life" => learner.availability_half_life = or_off()?,
+            "floor" => self.floor = number()?,
             "refresh" => self.refresh = (number()? as u32).max(1),
             "sharing" => learner.sharing = switch()?,
+            "maturity" => learner.maturity = switch()?,
+            "silence" => learner.silence = switch()?,
             "reliability" => self.reliability = switch()?,
             _ => bail!("no setting {key:?}: there are {}", SETTINGS.map(|(key, _)| key).join(", ")),
         }
@@ -146,7 +152,10 @@ impl Ours {
         let subjects: Vec<Subject> = self.paths.iter().map(|path| Subject::unknown(*path)).collect();
         let config = &self.settings.learner;
         let posteriors = self.learner.posteriors(&goal, &bucket, &scope.counters, &subjects, config);
-        scope.table = Some(PolicyTable::of(self.paths.iter().copied().zip(posteriors), config, 0));
+        let paths: Vec<_> = self.paths.iter().copied().zip(posteriors).collect();
+        let known = paths.iter().map(|(_, posterior)| Known::of(posterior.success));
+        let rules = ChoiceRules { floor: self.settings.floor, ..ChoiceRules::default() };
+        scope.table = Some(PolicyTable::new(0, &paths, known, &rules, &Standing::default()));
     }
 
     /// Moves the decision from where it counted to where it counts now.
@@ -173,15 +182,14 @@ impl Policy for Ours {
         }
         let draw = uniform(self.seed, u64::from(request.decision));
         let table = self.scopes.get(&(goal, bucket)).and_then(|scope| scope.table.as_ref());
-        let choice = table.and_then(|table| table.choose(|_| true, draw));
+        let choice = table.and_then(|table| Some(table.rules().usual().ok()?.draw(draw)));
         // All paths are eligible, so there is a choice.
-        let path =
-            choice.and_then(|choice| self.paths.iter().position(|path| *path == choice.path)).unwrap_or(0);
+        let path = choice.map_or(0, |choice| choice.index);
         let decisions = &mut self.decisions[goal as usize];
         let epoch = Epoch(*decisions / Epoch::DECISIONS);
         *decisions += 1;
         let attempt = Attempt { index: 0, path: self.paths[path], reply: Reply::Answered };
-        let trace = Trace { attempts: vec![attempt], signals: Vec::new() };
+        let trace = Trace { attempts: vec![attempt], signals: Vec::new(), side: None };
         self.open.insert(request.decision, Open { epoch, bucket, trace, shares: Vec::new() });
         self.count(request.decision, goal);
         Chosen { path, propensity: choice.map(|choice| choice.propensity) }

@@ -150,6 +150,7 @@ fn decision(
         model: None,
         session: None,
         user: None,
+        marks: kalibr_store::Marks::default(),
         at,
     }
 }

@@ -13,8 +13,9 @@ use kalibr_core::path::PathSpec;
 use kalibr_core::policy::uniform;
 use kalibr_core::trace::{Share, moves};
 use kalibr_store::{
-    Change, Changes, Committed, CounterRow, DecisionRecord, Fact, GoalId, GoalRecord, Ledger, PastAttempt,
-    PathRecord, PathUpdate, Piece, Receipt, Recount, Scope, StoreError,
+    CallRecord, Change, Changes, Committed, CounterRow, DecisionRecord, Fact, GoalChange, GoalChanged,
+    GoalId, GoalRecord, Ledger, LoggedDecision, PastAttempt, PathRecord, PathUpdate, Piece, Receipt, Recount,
+    Scope, StoreError,
 };
 
 use crate::traffic::{self, Epochs, Fate, PATHS, WEEK};
@@ -88,7 +89,17 @@ impl Synthetic {
             enabled: true,
         });
         let settings = r#"{"half_life":800.0,"floor":0.01}"#.to_owned();
-        GoalRecord { id: GoalId(id), name, settings, active: true, paths: paths.collect() }
+        GoalRecord {
+            id: GoalId(id),
+            name,
+            settings,
+            active: true,
+            paths: paths.collect(),
+            frozen: None,
+            reset: None,
+            rolled_back: None,
+            watched_from: kalibr_core::counters::Epoch(0),
+        }
     }
 
     /// What is decided for a goal in one stretch: where it counts, as what while nobody has spoken, as what in the end.
@@ -220,6 +231,14 @@ impl Ledger for Synthetic {
         Ok(None)
     }
 
+    fn calls(&self, _: u32, _: &mut dyn FnMut(CallRecord)) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn change_goal(&self, _: &Goal, _: &GoalChange, _: Timestamp) -> Result<GoalChanged, StoreError> {
+        Ok(GoalChanged::Unknown)
+    }
+
     fn decision(&self, _: TraceId) -> Result<Option<DecisionRecord>, StoreError> {
         Ok(None)
     }
@@ -230,6 +249,16 @@ impl Ledger for Synthetic {
 
     fn anchored(&self, _: KeyedHash, _: KeyedHash) -> Result<Option<TraceId>, StoreError> {
         Ok(None)
+    }
+
+    fn log(
+        &self,
+        _: GoalId,
+        _: Option<Timestamp>,
+        _: usize,
+        _: &mut dyn FnMut(LoggedDecision),
+    ) -> Result<(), StoreError> {
+        Ok(())
     }
 
     fn maintain(&self, _: Timestamp) -> Result<(), StoreError> {

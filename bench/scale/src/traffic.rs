@@ -83,7 +83,7 @@ pub(crate) fn signal(id: &str, (source, value): (Source, Value), at: Timestamp) 
 pub(crate) fn share(path: PathId, fate: Fate) -> anyhow::Result<Share> {
     let signals = fate.said.map(|said| signal("s", said, Timestamp(0))).transpose()?;
     let attempts = vec![Attempt { index: 0, path, reply: fate.reply }];
-    let shares = Trace { attempts, signals: signals.into_iter().collect() }.shares();
+    let shares = Trace { attempts, signals: signals.into_iter().collect(), side: None }.shares();
     shares.into_iter().next().ok_or_else(|| anyhow::anyhow!("an attempt counts for nothing"))
 }
 

@@ -50,7 +50,7 @@ pub use breaker::{Permit, Probe, Times};
 
 use blocked::Gate;
 use breaker::{Breaker, is_down};
-use tally::Tally;
+pub(crate) use tally::Tally;
 
 /// Failures of one model that speak of its whole provider.
 const A_MODELS_WORD: u32 = 3;

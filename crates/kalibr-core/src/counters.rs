@@ -11,6 +11,8 @@ mod runs;
 
 use std::ops::{Add, AddAssign, Neg};
 
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::Pattern;
 use crate::ids::PathId;
 use runs::Run;
@@ -63,7 +65,7 @@ pub struct Cell {
 }
 
 /// How often, and with what total strength.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Count {
     /// Attempts.
     pub n: i64,
@@ -186,6 +188,30 @@ impl Counters {
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (Cell, Count)> + '_ {
         let runs: Vec<Run> = runs::runs(&self.bytes).collect();
         runs.into_iter().flat_map(|run| self.cells(&run).collect::<Vec<_>>())
+    }
+
+    /// As [`Counters::iter`], whichever side decisions were made on: what there is to learn from.
+    pub fn evidence(&self) -> impl DoubleEndedIterator<Item = (Cell, Count)> + '_ {
+        let marked = self.patterns.iter().any(|pattern| pattern.side().is_some());
+        let runs: Vec<Run> = runs::runs(&self.bytes).collect();
+        runs.into_iter().flat_map(move |run| {
+            let mut cells: Vec<_> = self.cells(&run).collect();
+            if marked {
+                for (cell, _) in &mut cells {
+                    cell.pattern = cell.pattern.evidence();
+                }
+                cells.sort_by_key(|(cell, _)| (cell.path, cell.pattern));
+                cells.dedup_by(|(cell, count), (kept, total)| {
+                    let same = (cell.path, cell.pattern) == (kept.path, kept.pattern);
+                    if same {
+                        *total += *count;
+                    }
+                    same
+                });
+                cells.retain(|(_, count)| !count.is_zero());
+            }
+            cells
+        })
     }
 
     /// The newest epoch that anything was ever counted in.

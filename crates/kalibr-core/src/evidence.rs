@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{SignalId, Timestamp};
 use crate::outcome::Reply;
+use crate::safety::Side;
 
 /// Where a piece of evidence came from.
 ///
@@ -341,6 +342,9 @@ impl Register {
 
 /// A register quantised: four bits for each source, so that decisions of which the same is known count together. Three
 /// of them are the value's number, the fourth says that the source once said the opposite.
+///
+/// Nobody revises what the provider answered, and its values take two bits: the other two of its four say on which
+/// [`Side`] of a comparison with the baseline the decision was made. They are no evidence, see [`Pattern::evidence`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pattern(u32);
 
@@ -349,6 +353,10 @@ impl Pattern {
     pub const PENDING: Self = Self(0);
     /// The bit of a source's four that says that it revised itself.
     const REVISED: u8 = 8;
+    /// The bits of a source's four that are its value's number.
+    const VALUE: u8 = 7;
+    /// The bits of the provider's four that are the side.
+    const SIDE: u8 = 0b1100;
 
     /// The pattern as a ledger kept it.
     pub const fn from_bits(bits: u32) -> Self {
@@ -367,12 +375,32 @@ impl Pattern {
 
     /// What `source` said.
     pub fn value(self, source: Source) -> Option<Value> {
-        Value::from_code(source, self.nibble(source) & !Self::REVISED)
+        let value = if source == Source::Provider { Self::VALUE & !Self::SIDE } else { Self::VALUE };
+        Value::from_code(source, self.nibble(source) & value)
     }
 
     /// Whether `source` said the opposite of its value before: praised what it now faults, or the reverse.
     pub fn revised(self, source: Source) -> bool {
-        self.nibble(source) & Self::REVISED != 0
+        source != Source::Provider && self.nibble(source) & Self::REVISED != 0
+    }
+
+    /// On which side of a comparison with the baseline the decision was made, if on one.
+    pub fn side(self) -> Option<Side> {
+        Side::from_code((self.nibble(Source::Provider) & Self::SIDE) >> 2)
+    }
+
+    /// The same pattern on this side.
+    #[must_use]
+    pub fn on(self, side: Option<Side>) -> Self {
+        let code = side.map_or(0, |side| side as u8);
+        self.with(Source::Provider, self.nibble(Source::Provider) & !Self::SIDE | code << 2)
+    }
+
+    /// The pattern without its side: what is known of the answer. Learning reads this, so that a decision teaches the
+    /// same of its path whoever chose it.
+    #[must_use]
+    pub const fn evidence(self) -> Self {
+        Self(self.0 & !((Self::SIDE as u32) << (4 * Source::Provider as u32)))
     }
 
     const fn nibble(self, source: Source) -> u8 {
@@ -416,6 +444,30 @@ mod tests {
             assert_eq!(Value::from_code(row.0, row.2), Some(row.1), "{:?} {:?}", row.0, row.1);
             assert_eq!(row.1.code(row.0), Some(row.2));
         }
+    }
+
+    #[test]
+    fn a_side_is_told_from_the_pattern_and_changes_nothing_of_what_it_says() {
+        for reply in [Reply::Unknown, Reply::Answered, Reply::Failed, Reply::Refused] {
+            let mut register = Register::default();
+            register.reply(reply);
+            register.take(&signal(Source::Explicit, Value::UserAccepted, 1, "a"));
+            register.take(&signal(Source::Explicit, Value::UserRejected, 2, "b"));
+            let plain = register.pattern();
+            assert_eq!((plain.side(), plain.evidence()), (None, plain));
+            for side in [Side::Router, Side::HeldOut] {
+                let marked = plain.on(Some(side));
+                assert_eq!(marked.side(), Some(side));
+                assert_eq!((marked.evidence(), marked.on(None)), (plain, plain));
+                assert_eq!(marked.winner(), plain.winner());
+                for source in Source::ALL {
+                    assert_eq!(marked.value(source), plain.value(source));
+                    assert_eq!(marked.revised(source), plain.revised(source));
+                }
+            }
+        }
+        // Two of the provider's four bits are the side's.
+        assert!(VALUES.iter().all(|row| row.0 != Source::Provider || row.2 <= 3));
     }
 
     #[test]

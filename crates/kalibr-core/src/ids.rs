@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -159,7 +159,8 @@ impl SignalId {
 impl Default for Bucket {
     /// The bucket of a request that nothing is known of.
     fn default() -> Self {
-        Self(Arc::from("all"))
+        static ALL: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("all"));
+        Self(Arc::clone(&ALL))
     }
 }
 

@@ -12,14 +12,18 @@
 
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+pub mod ageing;
+pub mod anytime;
 pub mod availability;
 pub mod best;
+pub mod confidence;
 pub mod counters;
 pub mod drift;
 pub mod evidence;
 pub mod fusion;
 pub mod ids;
 pub mod learner;
+pub mod maturity;
 pub mod objective;
 pub mod outcome;
 pub mod path;
@@ -27,8 +31,10 @@ pub mod policy;
 pub mod posterior;
 mod quadrature;
 pub mod reliability;
+pub mod replay;
 pub mod rules;
 pub mod safety;
 pub mod series;
 pub mod sharing;
+pub mod silence;
 pub mod trace;

@@ -49,7 +49,7 @@ pub use pacer::Pacer;
 pub use within::{SAME_COST, cheapest_within, p_within};
 
 /// What is known of one path when weights are computed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Offer {
     /// The probability that it answers and the answer serves.
     pub success: Beta,
@@ -124,6 +124,14 @@ impl Objective {
                 Some("dollars_per_request is a budget above 0 and up to 1e6")
             }
             _ => None,
+        }
+    }
+
+    /// The least difference of success that is worth having, 0..=1: delta, and where the objective has none its default.
+    pub const fn delta(&self) -> f64 {
+        match *self {
+            Self::CheapestWithin { delta, .. } => delta,
+            Self::Utility { .. } | Self::Budget { .. } => default_delta(),
         }
     }
 

@@ -1,22 +1,22 @@
-//! The policy table: with which probability each path is chosen, and the draw.
+//! The policy table: what is known of each path, and with which probability each is chosen.
 //!
 //! Tables are built off the hot path and swapped in whole; choosing from one is a look-up, and the probability of the
-//! choice is known exactly.
+//! choice is known exactly ([`Prepared`]).
 
 use crate::best::p_best;
-use crate::counters::Counters;
 use crate::ids::PathId;
-use crate::posterior::{LearnerConfig, Posterior, Subject, posteriors};
-use crate::reliability::Reliability;
+use crate::objective::Offer;
+use crate::posterior::Posterior;
+use crate::rules::{ChoiceRules, Known, Prepared, Standing};
 
-/// The exact choice probabilities of one goal, pipeline and bucket.
+/// What is known of the paths of one goal, pipeline and bucket, and the exact probability of choosing each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyTable {
     /// The number of the ledger's last change that is in it; logged with each decision, so that a replay knows from
     /// what it was drawn.
     pub version: u64,
     entries: Vec<Entry>,
-    floor: f64,
+    rules: Prepared,
 }
 
 /// One path in a table.
@@ -30,37 +30,28 @@ pub struct Entry {
     pub p_best: f64,
 }
 
-/// A path chosen from a table.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Choice {
-    /// The path.
-    pub path: PathId,
-    /// The exact probability with which this draw chose it.
-    pub propensity: f64,
-}
-
 impl PolicyTable {
-    /// The table for `paths`, in that order, from what was counted, while nothing is known beyond it.
-    pub fn build(counters: &Counters, paths: &[PathId], config: &LearnerConfig, version: u64) -> Self {
-        let subjects: Vec<Subject> = paths.iter().map(|path| Subject::unknown(*path)).collect();
-        let posteriors = posteriors(counters, &subjects, &Reliability::default(), config);
-        Self::of(paths.iter().copied().zip(posteriors), config, version)
-    }
-
-    /// The table of these paths, in that order, of which this is known.
-    pub fn of(
-        paths: impl IntoIterator<Item = (PathId, Posterior)>,
-        config: &LearnerConfig,
+    /// The table of these paths, in that order. What `known` says of a path's success is that of its posterior.
+    pub fn new(
         version: u64,
+        paths: &[(PathId, Posterior)],
+        known: impl IntoIterator<Item = Known>,
+        rules: &ChoiceRules,
+        standing: &Standing,
     ) -> Self {
-        let paths: Vec<(PathId, Posterior)> = paths.into_iter().collect();
-        let best = p_best(&paths.iter().map(|(_, posterior)| posterior.success).collect::<Vec<_>>());
-        let entries = paths
-            .into_iter()
-            .zip(best)
-            .map(|((path, posterior), p_best)| Entry { path, posterior, p_best })
-            .collect();
-        Self { version, entries, floor: config.floor }
+        let of_posterior = |(known, (_, posterior)): (Known, &(PathId, Posterior))| Known {
+            offer: Offer { success: posterior.success, ..known.offer },
+            ..known
+        };
+        let known: Vec<Known> = known.into_iter().zip(paths).map(of_posterior).collect();
+        let rules = rules.prepare(&known, standing);
+        // Where cost has no say, the weights are just these, and one quadrature is enough.
+        let best = rules
+            .of_success_alone()
+            .unwrap_or_else(|| p_best(&known.iter().map(|path| path.offer.success).collect::<Vec<_>>()));
+        let entry =
+            |(&(path, posterior), p_best): (&(PathId, Posterior), f64)| Entry { path, posterior, p_best };
+        Self { version, entries: paths.iter().zip(best).map(entry).collect(), rules }
     }
 
     /// The paths, in the goal's order.
@@ -68,52 +59,14 @@ impl PolicyTable {
         &self.entries
     }
 
-    /// The probability of each path when only those that pass `eligible` may be chosen: their P(best), renormalised,
-    /// with the floor applied. In the table's order, 0 for the others; all 0 when none is eligible.
-    ///
-    /// When the eligible paths together have no weight left (they were all beaten by one that may not be chosen now),
-    /// P(best) is computed among them alone.
-    pub fn propensities(&self, eligible: impl Fn(PathId) -> bool) -> Vec<f64> {
-        let mask: Vec<bool> = self.entries.iter().map(|entry| eligible(entry.path)).collect();
-        let count = mask.iter().filter(|is| **is).count();
-        if count == 0 {
-            return vec![0.0; self.entries.len()];
-        }
-        let mut weights: Vec<f64> =
-            self.entries.iter().zip(&mask).map(|(entry, &is)| if is { entry.p_best } else { 0.0 }).collect();
-        let mut total: f64 = weights.iter().sum();
-        if total < 1e-9 {
-            let betas: Vec<_> = self
-                .entries
-                .iter()
-                .zip(&mask)
-                .filter(|(_, is)| **is)
-                .map(|(e, _)| e.posterior.success)
-                .collect();
-            let mut best = p_best(&betas).into_iter();
-            for (weight, &is) in weights.iter_mut().zip(&mask) {
-                *weight = if is { best.next().unwrap_or(0.0) } else { 0.0 };
-            }
-            total = weights.iter().sum();
-        }
-        // An additive floor keeps the order and the spacing of the paths; with many paths it shrinks, so that all
-        // floors together never take more than half.
-        let floor = self.floor.clamp(0.0, 0.5 / count as f64);
-        for (weight, &is) in weights.iter_mut().zip(&mask) {
-            if is {
-                *weight = floor + (1.0 - floor * count as f64) * (*weight / total);
-            }
-        }
-        weights
+    /// With which probability each is chosen, in the same order.
+    pub fn rules(&self) -> &Prepared {
+        &self.rules
     }
 
-    /// Chooses a path by `draw`, a number that is uniform in [0, 1).
-    ///
-    /// `None` when no path is eligible.
-    pub fn choose(&self, eligible: impl Fn(PathId) -> bool, draw: f64) -> Option<Choice> {
-        let propensities = self.propensities(eligible);
-        pick(&propensities, draw)
-            .map(|index| Choice { path: self.entries[index].path, propensity: propensities[index] })
+    /// The share of each path in the requests that ask for nothing; all 0 where a limit rules out every path.
+    pub fn shares(&self) -> Vec<f64> {
+        self.rules.usual().map_or_else(|_| vec![0.0; self.entries.len()], |usual| usual.propensities.clone())
     }
 }
 
@@ -144,19 +97,13 @@ pub fn uniform(seed: u64, counter: u64) -> f64 {
 mod tests {
     use super::*;
     use crate::posterior::Beta;
-    use proptest::prelude::*;
+    use crate::rules::Asked;
 
-    fn path(i: u8) -> PathId {
-        PathId::from_bytes([i; 16])
-    }
-
-    fn table(betas: &[(f64, f64)], floor: f64) -> PolicyTable {
-        let best = p_best(&betas.iter().map(|&(alpha, beta)| Beta { alpha, beta }).collect::<Vec<_>>());
-        let entries = betas
+    fn table(betas: &[(f64, f64)]) -> PolicyTable {
+        let paths: Vec<_> = betas
             .iter()
-            .zip(best)
             .enumerate()
-            .map(|(i, (&(alpha, beta), p_best))| {
+            .map(|(i, &(alpha, beta))| {
                 let quality = Beta { alpha, beta };
                 let posterior = Posterior {
                     success: quality,
@@ -167,70 +114,54 @@ mod tests {
                     graded: 0,
                     attempts: 0,
                 };
-                Entry { path: path(i as u8), posterior, p_best }
+                (PathId::from_bytes([i as u8; 16]), posterior)
             })
             .collect();
-        PolicyTable { version: 0, entries, floor }
-    }
-
-    proptest! {
-        #[test]
-        fn propensities_sum_to_one_and_respect_the_floor(
-            betas in prop::collection::vec((1f64..500.0, 1f64..500.0), 1..20),
-            mask in prop::collection::vec(any::<bool>(), 20),
-            floor in 0f64..0.1,
-        ) {
-            let table = table(&betas, floor);
-            let eligible = |p: PathId| mask[usize::from(p.as_bytes()[0])];
-            let propensities = table.propensities(eligible);
-            let count = (0..betas.len()).filter(|&i| mask[i]).count();
-            prop_assert_eq!(propensities.iter().filter(|p| **p > 0.0).count() <= count, true);
-            let sum: f64 = propensities.iter().sum();
-            prop_assert!(if count == 0 { sum == 0.0 } else { (sum - 1.0).abs() < 1e-9 }, "{}", sum);
-            for (i, p) in propensities.iter().enumerate() {
-                let least = if mask[i] { floor.min(0.5 / count as f64) } else { 0.0 };
-                prop_assert!(*p >= least - 1e-12 && (mask[i] || *p == 0.0));
-            }
-        }
+        let known = paths.iter().map(|_| Known::of(Beta::UNIFORM));
+        PolicyTable::new(0, &paths, known, &ChoiceRules::default(), &Standing::default())
     }
 
     #[test]
     fn how_often_a_path_is_drawn_matches_its_propensity() {
-        let table = table(&[(8.0, 4.0), (6.0, 4.0), (3.0, 5.0), (1.0, 1.0)], 0.01);
-        let expected = table.propensities(|_| true);
+        let table = table(&[(8.0, 4.0), (6.0, 4.0), (3.0, 5.0), (1.0, 1.0)]);
+        let usual = table.rules().usual().unwrap();
         let draws = 200_000u32;
         let mut seen = [0u32; 4];
         for counter in 0..draws {
-            let choice = table.choose(|_| true, uniform(7, u64::from(counter))).unwrap();
-            let index = usize::from(choice.path.as_bytes()[0]);
-            assert_eq!(choice.propensity, expected[index]);
-            seen[index] += 1;
+            let drawn = usual.draw(uniform(7, u64::from(counter)));
+            assert_eq!(drawn.propensity, usual.propensities[drawn.index]);
+            seen[drawn.index] += 1;
         }
         let chi2: f64 = seen
             .iter()
-            .zip(&expected)
+            .zip(&usual.propensities)
             .map(|(&n, p)| (f64::from(n) - p * f64::from(draws)).powi(2) / (p * f64::from(draws)))
             .sum();
         // 99.9 % of a chi-square with three degrees of freedom.
-        assert!(chi2 < 16.27, "chi-square {chi2}: {seen:?} {expected:?}");
+        assert!(chi2 < 16.27, "chi-square {chi2}: {seen:?} {:?}", usual.propensities);
     }
 
     #[test]
     fn when_the_only_good_path_is_not_eligible_the_others_are_compared_among_themselves() {
-        let table = table(&[(9_000.0, 1_000.0), (50.0, 50.0), (10.0, 90.0)], 0.01);
-        let rest = table.propensities(|p| p != path(0));
-        assert_eq!(rest[0], 0.0);
-        assert!(rest[1] > 0.98, "{rest:?}");
-    }
+        use crate::objective::NotEligible;
 
-    #[test]
-    fn no_eligible_path_means_no_choice() {
-        assert_eq!(table(&[(1.0, 1.0)], 0.01).choose(|_| false, 0.5), None);
+        let table = table(&[(9_000.0, 1_000.0), (50.0, 50.0), (10.0, 90.0)]);
+        let not_first = |at| (at == 0).then_some(NotEligible::NotACandidate);
+        let rest = table.rules().choices(&Asked::default(), not_first).unwrap();
+        assert_eq!(rest.propensities[0], 0.0);
+        assert!(rest.propensities[1] > 0.98, "{rest:?}");
     }
 
     #[test]
     fn the_greatest_draw_still_picks_a_path_that_can_be_chosen() {
         assert_eq!(pick(&[0.3, 0.7 - 1e-16, 0.0], 1.0 - 1e-17), Some(1));
         assert_eq!(pick(&[0.0, 0.0], 0.2), None);
+    }
+
+    #[test]
+    fn success_in_a_table_is_that_of_the_posterior() {
+        let table = table(&[(90.0, 10.0), (10.0, 90.0)]);
+        assert!(table.entries()[0].p_best > 0.999);
+        assert!(table.shares()[0] > 0.98);
     }
 }

@@ -10,6 +10,9 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
+use crate::ageing::Ageing;
 use crate::counters::{Count, Counters};
 use crate::drift::{Span, changes};
 use crate::evidence::Pattern;
@@ -19,7 +22,7 @@ use crate::reliability::{Doubt, Reliability, parts};
 use crate::series::{Series, Slice, effective, score};
 
 /// A Beta distribution over a probability.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Beta {
     /// Successes and the prior's, > 0.
     pub alpha: f64,
@@ -84,20 +87,28 @@ pub struct LearnerConfig {
     pub half_life: Option<f64>,
     /// How the half-life grows, and what a change does to it.
     pub fading: Fading,
-    /// Least probability of each path, in 0..=0.5; with many paths all floors together take at most half the traffic.
-    pub floor: f64,
     /// Whether what other buckets and goals know of a path is where it starts from: see [`crate::sharing`].
     pub sharing: bool,
+    /// Whether fresh verdicts count less where verdicts are taken back later: see [`crate::maturity`].
+    pub maturity: bool,
+    /// Whether silence counts where it says something: see [`crate::silence`].
+    pub silence: bool,
 }
 
 impl Default for LearnerConfig {
     fn default() -> Self {
-        Self { half_life: Some(800.0), fading: Fading::default(), floor: 0.01, sharing: true }
+        Self {
+            half_life: Some(800.0),
+            fading: Fading::default(),
+            sharing: true,
+            maturity: true,
+            silence: true,
+        }
     }
 }
 
 /// What is known of one path.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Posterior {
     /// P(it answers and the answer serves), matched by mean and variance.
     pub success: Beta,
@@ -143,8 +154,12 @@ pub fn posteriors(
     config: &LearnerConfig,
 ) -> Vec<Posterior> {
     let ids: Vec<PathId> = paths.iter().map(|subject| subject.path).collect();
-    let series =
-        Series::read(counters, &ids, |path, pattern, _| reliability.worth(paths[path].model, pattern));
+    let worth = |path: usize, pattern| reliability.worth(paths[path].model, pattern);
+    let ageing = Ageing::learn(counters, &ids, worth, config.maturity, config.silence);
+    let newest = counters.newest().0;
+    let series = Series::read(counters, &ids, |path, pattern, epoch| {
+        ageing.worth(path, pattern, newest.saturating_sub(epoch.0), worth(path, pattern))
+    });
     let ages = series.ages();
     paths
         .iter()
@@ -175,7 +190,7 @@ struct Tally {
 
 fn tallies(counters: &Counters, paths: &[PathId]) -> Vec<Tally> {
     let mut tallies = vec![Tally::default(); paths.len()];
-    for (cell, Count { n, .. }) in counters.iter() {
+    for (cell, Count { n, .. }) in counters.evidence() {
         let Some(tally) = paths.iter().position(|path| *path == cell.path).map(|i| &mut tallies[i]) else {
             continue;
         };
@@ -237,7 +252,13 @@ fn fused(base: Beta, slice: &Slice, doubts: &[Doubt]) -> Beta {
     }
     let mut soft: BTreeMap<Pattern, Soft> = BTreeMap::new();
     for (pattern, more) in &slice.soft {
-        soft.entry(*pattern).and_modify(|known| known.n += more.n).or_insert(*more);
+        let known = soft.entry(*pattern).or_insert(Soft { n: 0.0, ..*more });
+        let n = known.n + more.n;
+        if n > 0.0 {
+            // One pattern says nearly the same at all ages.
+            known.ln_ratio = (known.ln_ratio * known.n + more.ln_ratio * more.n) / n;
+            known.n = n;
+        }
     }
     let plain: Vec<Soft> = soft.values().copied().collect();
     let p = peak(exact, &plain).clamp(0.02, 0.98);

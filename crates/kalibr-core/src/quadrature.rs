@@ -84,6 +84,11 @@ impl Grid {
         self.cells.len()
     }
 
+    /// The width of each cell.
+    pub(crate) fn widths(&self) -> impl Iterator<Item = f64> + '_ {
+        self.cells.iter().map(|cell| cell.width)
+    }
+
     /// The path's distribution over the cells.
     pub(crate) fn density(&self, Shifted { beta: Beta { alpha, beta }, by }: Shifted) -> Density {
         let ln_norm = ln_gamma(alpha + beta) - ln_gamma(alpha) - ln_gamma(beta);

@@ -31,6 +31,7 @@ impl Pool {
     /// Adds to a cell; `model` is the identity of the path that is the model alone. Patterns in which no two sources
     /// speak teach nothing about reliability and are not kept. Returns whether this one teaches.
     pub fn add(&mut self, model: PathId, pattern: Pattern, count: Count) -> bool {
+        let pattern = pattern.evidence();
         if graders().all(|source| anchor(source, pattern).is_none() || pattern.value(source).is_none()) {
             return false;
         }
@@ -384,9 +385,9 @@ mod tests {
 
     #[test]
     fn where_no_user_ever_acted_follow_up_messages_still_tell_a_good_path_from_a_poor_one() {
+        use crate::best::p_best;
         use crate::counters::{Cell, Counters, Epoch};
-        use crate::policy::PolicyTable;
-        use crate::posterior::LearnerConfig;
+        use crate::posterior::{LearnerConfig, Subject, posteriors};
 
         let mut counters = Counters::default();
         for (path, accepted) in [(M, 720), (N, 590)] {
@@ -396,8 +397,10 @@ mod tests {
                 counters.add(Cell { epoch: Epoch(0), path, pattern }, Count::one(score));
             }
         }
-        let table = PolicyTable::build(&counters, &[M, N], &LearnerConfig::default(), 0);
-        assert!(table.entries()[0].p_best > 0.995, "{}", table.entries()[0].p_best);
+        let subjects = [M, N].map(Subject::unknown);
+        let believed = posteriors(&counters, &subjects, &Reliability::default(), &LearnerConfig::default());
+        let best = p_best(&believed.iter().map(|path| path.success).collect::<Vec<_>>());
+        assert!(best[0] > 0.995, "{}", best[0]);
     }
 
     #[test]

@@ -3,9 +3,11 @@
 //! At a refresh, off the hot path, [`ChoiceRules::prepare`] computes everything that does not depend on the request:
 //! the objective's weights (quadrature), which limit each path breaks and by how much it misses a soft one, whether it was
 //! shown to be as good as the baseline, and the share that the guarantee leaves to the router. A request then brings
-//! only its mask and its risk, and [`Prepared::choices`] is a few passes over the paths, in this order:
+//! only what it asks for ([`Asked`]) and its mask, and [`Prepared::choices`] is a few passes over the paths, in this
+//! order:
 //!
-//! 1. *eligibility*: the request's mask, then hard caps and path risk, then soft limits (if they leave anything);
+//! 1. *eligibility*: the request's mask, then hard caps (the goal's and the request's) and path risk, then soft limits
+//!    (if they leave anything);
 //! 2. *objective*: the weights, restricted to the eligible paths and scaled to 1 (if nothing is left of them, P(best)
 //!    among the eligible: the only quadrature that a request can cause, and a rare one);
 //! 3. *exploration cap*: lowered beforehand by what the floor will add, so that it holds after the floor;
@@ -13,20 +15,22 @@
 //! 5. *guarantee*, or after a rollback the baseline alone: a mixture with the baseline;
 //! 6. *holdout*: a mixture with the baseline again, marked, so that its outcomes can be told apart.
 //!
+//! What the common request gets, one that asks for nothing, is computed once: [`Prepared::usual`].
+//!
 //! Each step is exact, so the propensity is. The guarantee and the holdout come after the floor: a guarantee outranks
 //! the wish to explore. Where the baseline is not eligible, 5 and 6 have nothing to mix with and are left out.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
 use crate::best::p_best;
 use crate::counters::Count;
-use crate::objective::{Limits, NotEligible, Objective, Offer, SURE};
-use crate::policy::pick;
+use crate::objective::{Limits, NotEligible, Objective, Offer, SURE, p_within};
 use crate::posterior::Beta;
 use crate::quadrature::to_one;
-use crate::safety::{Guarantee, Risk, capped, leader, mixed, with_holdout};
+use crate::safety::{Guarantee, Risk, Side, capped, leader, mixed, with_holdout};
 
 mod prepare;
 
@@ -85,23 +89,60 @@ impl Known {
     }
 }
 
+/// What one request asks for, beyond its goal's settings; the default asks for nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Asked {
+    /// How bad a wrong answer is.
+    pub risk: Risk,
+    /// Expected dollars of this request, > 0; where the goal has a cap too, both hold.
+    pub max_cost_usd: Option<f64>,
+    /// Milliseconds that 95 % of a path's calls keep, > 0; where the goal has a cap too, both hold.
+    pub max_latency_ms: Option<u64>,
+}
+
+impl Asked {
+    /// Whether it asks for nothing.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What is wrong with it, if anything.
+    pub fn problem(&self) -> Option<&'static str> {
+        self.limits().problem()
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { max_cost_usd: self.max_cost_usd, max_latency_ms: self.max_latency_ms, ..Limits::default() }
+    }
+}
+
 /// What does not depend on the request, computed at a refresh: see the module's head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prepared {
-    success: Vec<Beta>,
-    weights: Vec<f64>,
-    risk: Vec<Risk>,
-    hard: Vec<Option<NotEligible>>,
-    /// Soft limits that are missed, with how much.
-    soft: Vec<Option<(NotEligible, f64)>>,
-    /// P(as good as the baseline up to `risk_delta`).
-    as_good: Vec<f64>,
+    paths: Vec<PathRules>,
+    /// P(as good as the baseline up to `risk_delta`): see [`Prepared::as_good`].
+    as_good: OnceLock<Vec<f64>>,
+    risk_delta: f64,
     floor: f64,
     exploration_cap: f64,
     baseline: Option<usize>,
     /// Share of decisions that may follow the router.
     share: f64,
     holdout: f64,
+    usual: Result<Choices, NoneEligible>,
+}
+
+/// What was computed for one path.
+#[derive(Debug, Clone, PartialEq)]
+struct PathRules {
+    offer: Offer,
+    risk: Risk,
+    /// The objective's weight when all may be chosen.
+    weight: f64,
+    hard: Option<NotEligible>,
+    /// A soft limit that is missed, with how much.
+    soft: Option<(NotEligible, f64)>,
 }
 
 /// Why no path may be chosen: what ruled out each.
@@ -126,12 +167,15 @@ impl std::error::Error for NoneEligible {}
 /// The probabilities of one request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choices {
-    /// What the router would do: steps 1 to 5.
-    routed: Vec<f64>,
     /// The exact probability of each path, with the holdout mixed in; sums to 1.
     pub propensities: Vec<f64>,
     /// Why each path was not eligible. A path that is kept in spite of a soft limit has none.
     pub not_eligible: Vec<Option<NotEligible>>,
+    /// The probability of each path or one before it by what the router would do: steps 1 to 5. What [`Self::draw`]
+    /// looks up.
+    cumulative: Vec<f64>,
+    /// The last path that the router would take.
+    last: usize,
     /// The baseline and its share, when there is a holdout.
     holdout: Option<(usize, f64)>,
 }
@@ -143,71 +187,140 @@ pub struct Drawn {
     pub index: usize,
     /// The exact probability of the choice, by whichever way.
     pub propensity: f64,
+    /// By whom it was chosen, where a share of decisions is held out.
+    pub side: Option<Side>,
+}
+
+impl Drawn {
     /// Whether the holdout chose it.
-    pub held_out: bool,
+    pub fn held_out(&self) -> bool {
+        self.side == Some(Side::HeldOut)
+    }
 }
 
 impl Choices {
+    fn new(routed: Vec<f64>, not_eligible: Vec<Option<NotEligible>>, holdout: Option<(usize, f64)>) -> Self {
+        let mut below = 0.0;
+        let add = |p: &f64| {
+            below += p;
+            below
+        };
+        Self {
+            cumulative: routed.iter().map(add).collect(),
+            // There is one: choices are only made of a mask that leaves a path.
+            last: routed.iter().rposition(|p| *p > 0.0).unwrap_or(0),
+            propensities: match holdout {
+                Some((baseline, share)) => with_holdout(&routed, baseline, share),
+                None => routed,
+            },
+            not_eligible,
+            holdout,
+        }
+    }
+
     /// The path that `draw`, uniform in [0, 1), falls on. The lowest share of the draws is the holdout.
     pub fn draw(&self, draw: f64) -> Drawn {
-        let drawn = |index: usize, held_out| Drawn { index, propensity: self.propensities[index], held_out };
+        let drawn = |index: usize, side| Drawn { index, propensity: self.propensities[index], side };
         let (baseline, share) = self.holdout.unwrap_or((0, 0.0));
         if draw < share {
-            return drawn(baseline, true);
+            return drawn(baseline, Some(Side::HeldOut));
         }
-        // There is a path with a probability: choices are only made of a mask that leaves one.
-        drawn(pick(&self.routed, (draw - share) / (1.0 - share)).unwrap_or(baseline), false)
+        let draw = (draw - share) / (1.0 - share);
+        // Rounding may leave a sliver at the top: it belongs to the last path that has a probability.
+        drawn(
+            self.cumulative.partition_point(|below| *below <= draw).min(self.last),
+            self.holdout.map(|_| Side::Router),
+        )
     }
 }
 
 impl Prepared {
-    /// The probabilities when only the paths that pass `asked` (by index) may be chosen, for a task of this risk.
+    /// The probabilities of a request that asks for nothing and rules no path out.
     ///
     /// # Errors
-    /// [`NoneEligible`] when the mask, a hard cap or a path's risk rules out every path. Soft limits never do.
-    pub fn choices(&self, task: Risk, asked: impl Fn(usize) -> bool) -> Result<Choices, NoneEligible> {
-        let not_eligible = self.eligibility(task, asked)?;
+    /// As [`Prepared::choices`].
+    pub const fn usual(&self) -> Result<&Choices, &NoneEligible> {
+        self.usual.as_ref()
+    }
+
+    /// The probabilities for what is `asked`, when paths (by index) may not be chosen for which `ruled_out` has a reason.
+    ///
+    /// # Errors
+    /// [`NoneEligible`] when those, a hard cap or a path's risk rule out every path. Soft limits never do.
+    pub fn choices(
+        &self,
+        asked: &Asked,
+        ruled_out: impl Fn(usize) -> Option<NotEligible>,
+    ) -> Result<Choices, NoneEligible> {
+        let not_eligible = self.eligibility(asked, ruled_out)?;
         let mask: Vec<bool> = not_eligible.iter().map(Option::is_none).collect();
-        let routed = self.routed(task, &mask);
+        let routed = self.routed(asked.risk, &mask);
         let holdout = self.baseline.filter(|&b| mask[b] && self.holdout > 0.0).map(|b| (b, self.holdout));
-        let propensities = match holdout {
-            Some((baseline, share)) => with_holdout(&routed, baseline, share),
-            None => routed.clone(),
-        };
-        Ok(Choices { routed, propensities, not_eligible, holdout })
+        Ok(Choices::new(routed, not_eligible, holdout))
     }
 
     /// The objective's weight of each path when all may be chosen.
-    pub fn weights(&self) -> &[f64] {
-        &self.weights
+    pub fn weights(&self) -> impl ExactSizeIterator<Item = f64> {
+        self.paths.iter().map(|path| path.weight)
+    }
+
+    /// P(best) of each path, where the weights are just that: no cost is known and no path is ruled out for good.
+    pub(crate) fn of_success_alone(&self) -> Option<Vec<f64>> {
+        let alone = |path: &PathRules| path.offer.dollars.is_none() && path.hard.is_none();
+        self.paths.iter().all(alone).then(|| self.weights().collect())
+    }
+
+    /// What was known of each path, in the goal's order.
+    pub fn offers(&self) -> impl ExactSizeIterator<Item = &Offer> {
+        self.paths.iter().map(|path| &path.offer)
+    }
+
+    /// P(q_a >= q_baseline − δ) for each path, 1 for the baseline. Without a baseline, the path of the greatest expected
+    /// success stands in for it.
+    ///
+    /// One quadrature for each path, and only tasks of high risk ask: the first of them computes it, unless a refresh did
+    /// because one asked before (see [`Prepared::look_ahead`]).
+    fn as_good(&self) -> &[f64] {
+        self.as_good.get_or_init(|| {
+            let success: Vec<Beta> = self.paths.iter().map(|path| path.offer.success).collect();
+            let means: Vec<f64> = success.iter().map(|path| path.mean()).collect();
+            let Some(reference) = self.baseline.or_else(|| leader(&means)) else { return Vec::new() };
+            let as_good = |at| p_within(&[success[at], success[reference]], self.risk_delta)[0];
+            (0..success.len()).map(|at| if at == reference { 1.0 } else { as_good(at) }).collect()
+        })
+    }
+
+    /// Computes now what requests like those that came to the table before this one will ask for, off their way.
+    pub fn look_ahead(&self, before: &Self) {
+        if before.as_good.get().is_some() {
+            self.as_good();
+        }
     }
 
     /// Whether hard limits or, if others are left, soft ones rule a path out, in step 1.
     fn eligibility(
         &self,
-        task: Risk,
-        asked: impl Fn(usize) -> bool,
+        asked: &Asked,
+        ruled_out: impl Fn(usize) -> Option<NotEligible>,
     ) -> Result<Vec<Option<NotEligible>>, NoneEligible> {
-        let mut reasons: Vec<Option<NotEligible>> = (0..self.weights.len())
-            .map(|at| match self.hard[at] {
-                _ if !asked(at) => Some(NotEligible::NotAsked),
-                Some(reason) => Some(reason),
-                None => (!self.risk[at].may_serve(task)).then_some(NotEligible::TooRisky),
-            })
-            .collect();
-        let left: Vec<usize> = (0..reasons.len()).filter(|&at| reasons[at].is_none()).collect();
-        if left.is_empty() {
+        let caps = asked.limits();
+        let hard = |(at, path): (usize, &PathRules)| {
+            let too_risky = || (!path.risk.may_serve(asked.risk)).then_some(NotEligible::TooRisky);
+            ruled_out(at).or(path.hard).or_else(|| caps.hard(&path.offer)).or_else(too_risky)
+        };
+        let mut reasons: Vec<Option<NotEligible>> = self.paths.iter().enumerate().map(hard).collect();
+        if reasons.iter().all(Option::is_some) {
             return Err(NoneEligible { reasons: reasons.into_iter().flatten().collect() });
         }
         // A task's risk outranks a wish for speed: if both cannot be had, the safe path is kept though it is slow.
-        if task == Risk::High {
+        if asked.risk == Risk::High {
+            let as_good = self.as_good();
             let unsafe_by = |at: usize| {
-                let short = self.as_good[at];
-                (short < SURE).then_some((NotEligible::NotAsGoodAsBaseline, 1.0 - short))
+                (as_good[at] < SURE).then_some((NotEligible::NotAsGoodAsBaseline, 1.0 - as_good[at]))
             };
             keep_least(&mut reasons, unsafe_by);
         }
-        keep_least(&mut reasons, |at| self.soft[at]);
+        keep_least(&mut reasons, |at| self.paths[at].soft);
         Ok(reasons)
     }
 
@@ -232,18 +345,14 @@ impl Prepared {
     /// Step 2: the weights of the eligible paths alone.
     fn restricted(&self, mask: &[bool]) -> Vec<f64> {
         let weights: Vec<f64> =
-            self.weights.iter().zip(mask).map(|(w, &is)| if is { *w } else { 0.0 }).collect();
+            self.paths.iter().zip(mask).map(|(path, &is)| if is { path.weight } else { 0.0 }).collect();
         if weights.iter().sum::<f64>() >= 1e-9 {
             return to_one(weights);
         }
-        let left: Vec<Beta> = self.success.iter().zip(mask).filter(|(_, is)| **is).map(|(b, _)| *b).collect();
+        let eligible = self.paths.iter().zip(mask).filter(|(_, is)| **is);
+        let left: Vec<Beta> = eligible.map(|(path, _)| path.offer.success).collect();
         let mut best = p_best(&left).into_iter();
         mask.iter().map(|&is| if is { best.next().unwrap_or(0.0) } else { 0.0 }).collect()
-    }
-
-    /// The path that the objective favours of all.
-    pub fn leader(&self) -> Option<usize> {
-        leader(&self.weights)
     }
 }
 

@@ -3,7 +3,7 @@
 //! - [`Risk`]: of a task (how bad a wrong answer is) and of a path (how little it is trusted).
 //! - [`capped`]: how much of the traffic may explore.
 //! - [`with_holdout`]: a share of decisions that always takes the baseline, for good: the proof of what the router is
-//!   worth, and the sample that [`rollback`] judges by.
+//!   worth, and the sample that [`rollback`] judges by. Decisions are marked with their [`Side`].
 //! - [`guaranteed_share`]: how much of the traffic may leave the baseline without risking more than a set loss.
 //! - [`counted`]: which decisions of one user count.
 //!
@@ -16,7 +16,7 @@ mod rollback;
 mod user_cap;
 
 pub use baseline::{Guarantee, guaranteed_share, mixed};
-pub use rollback::{Verdict, difference_lower_bound, interval, rollback};
+pub use rollback::{Side, Sides, Verdict, rollback};
 pub use user_cap::{UserCap, counted};
 
 /// How bad a wrong answer is (of a task), or how little is to be trusted (of a path).
@@ -42,6 +42,20 @@ pub enum Risk {
     Medium,
     /// A task that must not be experimented with; a path that nobody relies on yet.
     High,
+}
+
+impl std::str::FromStr for Risk {
+    type Err = &'static str;
+
+    /// Reads a name.
+    ///
+    /// # Errors
+    /// A sentence that tells the names.
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let named = [("low", Self::Low), ("medium", Self::Medium), ("high", Self::High)];
+        let found = named.into_iter().find_map(|(known, risk)| (known == name).then_some(risk));
+        found.ok_or("a risk is \"low\", \"medium\" or \"high\"")
+    }
 }
 
 impl Risk {

@@ -17,8 +17,17 @@ pub enum Worth {
     Nothing,
     /// The winning strength is the truth.
     Exact,
+    /// The winning strength is the truth so far: this share of its successes and this share of its failures will stand.
+    Fresh {
+        /// Of successes, in 0..=1.
+        successes: f64,
+        /// Of failures, in 0..=1.
+        failures: f64,
+    },
     /// `ln(P(pattern | good) / P(pattern | bad))`.
     Soft(f64),
+    /// The same of something of which each counts only this part, in 0..=1.
+    Faint(f64, f64),
 }
 
 /// One path in one block of epochs.
@@ -56,7 +65,7 @@ impl Series {
         mut worth: impl FnMut(usize, Pattern, Epoch) -> Worth,
     ) -> Self {
         let mut series = Self { epochs: Vec::new(), paths: vec![Vec::new(); paths.len()] };
-        for (Cell { epoch, path, pattern }, Count { n, score }) in counters.iter() {
+        for (Cell { epoch, path, pattern }, Count { n, score }) in counters.evidence() {
             let Some(index) = paths.iter().position(|known| *known == path) else { continue };
             if series.epochs.last() != Some(&epoch) {
                 series.epochs.push(epoch);
@@ -69,7 +78,15 @@ impl Series {
                     slice.exact.n += n as f64;
                     slice.exact.successes += score as f64 / f64::from(Strength::UNITS);
                 }
+                Worth::Fresh { successes, failures } => {
+                    let (n, good) = (n as f64, score as f64 / f64::from(Strength::UNITS));
+                    slice.exact.n += n;
+                    slice.exact.successes += good * successes + (n - good) * (1.0 - failures);
+                }
                 Worth::Soft(ln_ratio) => slice.soft.push((pattern, Soft { ln_ratio, n: n as f64 })),
+                Worth::Faint(ln_ratio, part) => {
+                    slice.soft.push((pattern, Soft { ln_ratio, n: part * n as f64 }));
+                }
             }
         }
         series

@@ -6,6 +6,7 @@ use crate::counters::Count;
 use crate::evidence::{Pattern, Register, Signal, Source, Strength};
 use crate::ids::PathId;
 use crate::outcome::Reply;
+use crate::safety::Side;
 
 /// One call made under a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,7 @@ pub struct Share {
 ///         at: Timestamp(0),
 ///         attempt: None,
 ///     }],
+///     side: None,
 /// };
 /// let shares = trace.shares();
 /// assert_eq!(shares[0].pattern.winner(), None); // the primary never answered: nobody graded it
@@ -63,6 +65,9 @@ pub struct Trace {
     pub attempts: Vec<Attempt>,
     /// The signals, in any order.
     pub signals: Vec<Signal>,
+    /// On which side of a comparison with the baseline the decision was made. A fallback is on it too: what is compared
+    /// is what became of the decision.
+    pub side: Option<Side>,
 }
 
 impl Trace {
@@ -101,7 +106,7 @@ impl Trace {
                 let register = self.register(attempt);
                 Share {
                     path: attempt.path,
-                    pattern: register.pattern(),
+                    pattern: register.pattern().on(self.side),
                     score: register.winner().map_or(0, |(_, strength): (_, Strength)| strength.units()),
                 }
             })

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use kalibr_core::availability::{Outcome, Probe, Times};
 use kalibr_core::ids::{Goal, PathId, Timestamp, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
 use kalibr_core::path::PathSpec;
-use kalibr_store::{AttemptFact, Fact};
+use kalibr_store::{AttemptFact, CallRecord, Fact, Scope};
 use kalibr_upstream::{Answer, AnswerStream, Blame, ChatRequest, Ending, Failure, StreamEnd, Target, Usage};
 
 use crate::decide::{DecideRequest, Decision};
@@ -49,7 +50,7 @@ pub struct Completion {
     /// The path that answered.
     pub path_id: PathId,
     /// What was called.
-    pub path: PathSpec,
+    pub path: Arc<PathSpec>,
     /// The provider's answer, untouched.
     pub answer: Answer,
 }
@@ -65,7 +66,7 @@ pub struct CompletionStream {
     /// The path that answers.
     pub path_id: PathId,
     /// What was called.
-    pub path: PathSpec,
+    pub path: Arc<PathSpec>,
     /// The provider's status, 200 to 299.
     pub status: u16,
     /// The content type as the provider named it.
@@ -180,19 +181,24 @@ impl Engine {
 
     fn walk(&self, request: &CompleteRequest) -> Result<Walk, CompleteError> {
         let decision = self.decide_classed(&request.decide, || crate::bucket::bucket_of(&request.body))?;
-        let chosen = (decision.path_id, decision.path.clone());
-        let last_resort = decision.last_resort.iter().map(|(id, path)| (*id, PathSpec::clone(path)));
-        let paths =
-            std::iter::once(chosen).chain(decision.fallbacks.iter().cloned()).chain(last_resort).collect();
+        let chosen = (decision.path_id, Arc::clone(&decision.path));
+        let others = decision.fallbacks.iter().chain(&decision.last_resort).cloned();
+        let paths = std::iter::once(chosen).chain(others).collect();
         let deadline = request.timeout.map(|timeout| (timeout, tokio::time::Instant::now() + timeout));
-        Ok(Walk { decision, paths, attempts: 0, deadline })
+        let scope = Scope {
+            goal: decision.goal_id,
+            pipeline: request.decide.pipeline.clone(),
+            bucket: decision.bucket.clone(),
+        };
+        Ok(Walk { decision, scope, paths, attempts: 0, deadline })
     }
 }
 
 /// The way from the chosen path over its fallbacks.
 struct Walk {
     decision: Decision,
-    paths: VecDeque<(PathId, PathSpec)>,
+    scope: Scope,
+    paths: VecDeque<(PathId, Arc<PathSpec>)>,
     attempts: u16,
     deadline: Option<(Duration, tokio::time::Instant)>,
 }
@@ -202,7 +208,7 @@ struct Step {
     attempt: Attempting,
     index: u16,
     path_id: PathId,
-    path: PathSpec,
+    path: Arc<PathSpec>,
     /// Whom to call with what; a path whose model nobody serves fails like a provider that is down.
     call: Result<(Target, ChatRequest), Failure>,
 }
@@ -212,7 +218,7 @@ impl Walk {
         let index = self.attempts;
         let (path_id, path) = self
             .next_path(engine)
-            .ok_or_else(|| crate::DecideError::NoEligiblePath(self.decision.goal.clone()))?;
+            .ok_or_else(|| crate::DecideError::NoEligiblePath(self.decision.goal.clone(), String::new()))?;
         self.attempts += 1;
         let call = match engine.upstream().resolve(&path.model) {
             Ok(target) => {
@@ -222,18 +228,19 @@ impl Walk {
             Err(error) => Err(Failure::new(FailureCategory::ProviderError, Blame::Path, error.to_string())),
         };
         let probes = std::mem::take(&mut self.decision.probes);
-        let attempt = Attempting::start(engine, &self.decision, index, (path_id, &path.model), probes);
+        let attempt = Attempting::start(engine, &self.decision, &self.scope, index, (path_id, &path), probes);
         Ok(Step { attempt, index, path_id, path, call })
     }
 
     /// The path that was drawn, and after it the best of those that are not known to be down by now. Others may have found
     /// that out since the decision was made.
-    fn next_path(&mut self, engine: &Engine) -> Option<(PathId, PathSpec)> {
+    fn next_path(&mut self, engine: &Engine) -> Option<(PathId, Arc<PathSpec>)> {
         if self.attempts == 0 {
             return self.paths.pop_front();
         }
-        let is_free =
-            |(id, path): &(PathId, PathSpec)| engine.outages().is_free(&self.decision.goal, *id, &path.model);
+        let is_free = |(id, path): &(PathId, Arc<PathSpec>)| {
+            engine.outages().is_free(&self.decision.goal, *id, &path.model)
+        };
         let next = self.paths.iter().position(is_free).unwrap_or(0);
         self.paths.remove(next)
     }
@@ -323,9 +330,10 @@ struct Attempting {
     engine: Engine,
     trace: TraceId,
     goal: Goal,
+    scope: Scope,
     index: u16,
     path: PathId,
-    model: String,
+    spec: Arc<PathSpec>,
     started: Timestamp,
     /// It tries whether these are back.
     probes: Vec<Probe>,
@@ -338,17 +346,19 @@ impl Attempting {
     fn start(
         engine: &Engine,
         decision: &Decision,
+        scope: &Scope,
         index: u16,
-        (path, model): (PathId, &str),
+        (path, spec): (PathId, &Arc<PathSpec>),
         probes: Vec<Probe>,
     ) -> Self {
         Self {
             engine: engine.clone(),
             trace: decision.trace,
             goal: decision.goal.clone(),
+            scope: scope.clone(),
             index,
             path,
-            model: model.to_owned(),
+            spec: Arc::clone(spec),
             started: engine.clock().now(),
             probes,
             began: false,
@@ -392,6 +402,18 @@ impl Attempting {
             self.heard(outcome, now, said.retry_after);
         }
         let tokens = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        let tokens = said.usage.map(|usage| (tokens(usage.prompt_tokens), tokens(usage.completion_tokens)));
+        let latency_ms = u32::try_from(took / 1_000).unwrap_or(u32::MAX);
+        // A path that fails at once is not fast.
+        let took_time = reply == Reply::Answered || said.category == Some(FailureCategory::Timeout);
+        if tokens.is_some() || took_time {
+            self.engine.learned().completed(CallRecord {
+                scope: self.scope.clone(),
+                path: self.path,
+                tokens,
+                latency_ms: took_time.then_some(latency_ms),
+            });
+        }
         self.engine.log(Fact::Attempt(AttemptFact {
             trace: self.trace,
             index: self.index,
@@ -399,9 +421,9 @@ impl Attempting {
             reply,
             category: said.category,
             status: said.status,
-            prompt_tokens: said.usage.map(|usage| tokens(usage.prompt_tokens)),
-            completion_tokens: said.usage.map(|usage| tokens(usage.completion_tokens)),
-            latency_ms: Some(u32::try_from(took / 1_000).unwrap_or(u32::MAX)),
+            prompt_tokens: tokens.map(|(input, _)| input),
+            completion_tokens: tokens.map(|(_, output)| output),
+            latency_ms: Some(latency_ms),
             at: now,
         }));
     }
@@ -409,7 +431,7 @@ impl Attempting {
     /// Tells all goals how the provider is doing.
     fn heard(&mut self, outcome: Outcome, now: Timestamp, retry_after: Option<Duration>) {
         let outages = self.engine.outages();
-        let place = (&self.goal, self.path, self.model.as_str());
+        let place = (&self.goal, self.path, self.spec.model.as_str());
         let retry_after = retry_after.map(|wait| i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
         outages.record(place, outcome, Times { started: self.started, ended: now }, retry_after);
         outages.settle(place, &std::mem::take(&mut self.probes));

@@ -8,13 +8,21 @@
 //! paths = ["gpt-4o-mini", { model = "local/llama", params = { temperature = 0 } }]
 //! half_life = 800
 //! buckets = "auto"
+//! objective = { mode = "cheapest_within", delta = 0.05 }
+//! limits = { max_cost_usd = 0.02, slo = { latency_ms = 3000 } }
+//!
+//! [prices."local/llama"]
+//! input = 0.1
+//! output = 0.4
 //! ```
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use kalibr_core::ids::Goal;
+use kalibr_core::objective::{Limits, Objective, Price};
 use kalibr_core::path::PathSpec;
+use kalibr_core::safety::{Guarantee, Risk, UserCap};
 use kalibr_upstream::{ProviderConfig, Providers, ProvidersConfig, Upstream};
 use serde::Deserialize;
 
@@ -27,6 +35,8 @@ use crate::goal::{Buckets, GoalSettings};
 pub struct Config {
     /// The provider of models whose name tells none; `openai` unless set.
     pub default_provider: Option<String>,
+    /// What models cost in dollars per million tokens, by model as paths name it; list prices for the others.
+    pub prices: BTreeMap<String, Price>,
     /// Where models live, besides the well-known providers that the environment configures.
     pub providers: BTreeMap<String, ProviderConfig>,
     /// Goals that exist from the start; the file's word on their paths and settings is final at every start.
@@ -47,6 +57,26 @@ pub struct GoalConfig {
     pub floor: Option<f64>,
     /// See [`GoalSettings::buckets`].
     pub buckets: Option<Buckets>,
+    /// See [`GoalSettings::objective`].
+    pub objective: Option<Objective>,
+    /// See [`GoalSettings::limits`].
+    pub limits: Option<Limits>,
+    /// See [`GoalSettings::exploration_cap`].
+    pub exploration_cap: Option<f64>,
+    /// See [`GoalSettings::risk`].
+    pub risk: Option<BTreeMap<String, Risk>>,
+    /// See [`GoalSettings::risk_delta`].
+    pub risk_delta: Option<f64>,
+    /// See [`GoalSettings::baseline`].
+    pub baseline: Option<String>,
+    /// See [`GoalSettings::holdout`].
+    pub holdout: Option<f64>,
+    /// See [`GoalSettings::guarantee`].
+    pub guarantee: Option<Guarantee>,
+    /// See [`GoalSettings::user_cap`].
+    pub user_cap: Option<UserCap>,
+    /// See [`GoalSettings::rollback_error`].
+    pub rollback_error: Option<f64>,
 }
 
 impl GoalConfig {
@@ -57,6 +87,16 @@ impl GoalConfig {
             half_life: self.half_life.unwrap_or(default.half_life),
             floor: self.floor.unwrap_or(default.floor),
             buckets: self.buckets.unwrap_or(default.buckets),
+            objective: self.objective.unwrap_or(default.objective),
+            limits: self.limits.unwrap_or(default.limits),
+            exploration_cap: self.exploration_cap.unwrap_or(default.exploration_cap),
+            risk: self.risk.clone().unwrap_or(default.risk),
+            risk_delta: self.risk_delta.unwrap_or(default.risk_delta),
+            baseline: self.baseline.clone(),
+            holdout: self.holdout.unwrap_or(default.holdout),
+            guarantee: self.guarantee,
+            user_cap: self.user_cap.unwrap_or(default.user_cap),
+            rollback_error: self.rollback_error.unwrap_or(default.rollback_error),
         }
     }
 }
@@ -79,6 +119,11 @@ impl Config {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             problem(format!("line {}: {}", before.matches('\n').count() + 1, toml_problem(&error)))
         })?;
+        for (model, price) in &config.prices {
+            if let Some(error) = price.problem() {
+                return Err(problem(format!("the price of {model:?}: {error}")));
+            }
+        }
         for (name, goal) in &config.goals {
             if let Err(error) = Goal::new(name) {
                 return Err(problem(error.to_string()));
@@ -88,7 +133,7 @@ impl Config {
                     "goal {name:?} needs at least one path, for example paths = [\"gpt-4o-mini\"]"
                 )));
             }
-            if let Some(error) = goal.settings().problem() {
+            if let Some(error) = goal.settings().problem(&goal.paths) {
                 return Err(problem(format!("goal {name:?}: {error}")));
             }
         }

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use kalibr_core::availability::Probe;
-use kalibr_core::ids::{Bucket, Goal, KeyedHash, PathId, Pipeline, TraceId};
+use kalibr_core::availability::{Blocked, Probe};
+use kalibr_core::ids::{Bucket, Goal, KeyedHash, PathId, Pipeline, Timestamp, TraceId};
 use kalibr_core::objective::NotEligible;
 use kalibr_core::path::PathSpec;
-use kalibr_core::policy::{PolicyTable, pick, uniform};
-use kalibr_store::{Considered, DecisionFact, DecisionKind, Fact, PathRecord};
+use kalibr_core::policy::uniform;
+use kalibr_core::rules::{Asked, Drawn, NoneEligible};
+use kalibr_store::{DecisionFact, DecisionKind, Fact, GoalId};
 
 use crate::engine::Engine;
 use crate::error::DecideError;
 use crate::goal::{Buckets, GoalState, TableKey};
 use crate::outages::Mask;
+use crate::table::{Fallbacks, Table};
 
 /// What a decision is asked for.
 #[derive(Debug, Clone)]
@@ -30,8 +32,10 @@ pub struct DecideRequest {
     pub user: Option<KeyedHash>,
     /// Only these paths may be chosen; `None`: all of the goal.
     pub candidates: Option<Vec<PathId>>,
-    /// Take the goal's path with this model, whatever was learned.
+    /// Take the goal's path with this model, whatever was learned and whatever its limits.
     pub force_model: Option<String>,
+    /// The task's risk, and caps that hold beside the goal's.
+    pub asked: Asked,
 }
 
 impl DecideRequest {
@@ -45,6 +49,7 @@ impl DecideRequest {
             user: None,
             candidates: None,
             force_model: None,
+            asked: Asked::default(),
         }
     }
 }
@@ -60,6 +65,8 @@ pub enum Reason {
     OnlyPath,
     /// The caller named it.
     Forced,
+    /// It is the baseline, which a share of the decisions takes whatever was learned.
+    Holdout,
 }
 
 impl Reason {
@@ -70,6 +77,7 @@ impl Reason {
             Self::Exploration => "exploration",
             Self::OnlyPath => "only_path",
             Self::Forced => "forced",
+            Self::Holdout => "holdout",
         }
     }
 }
@@ -81,19 +89,21 @@ pub struct Decision {
     pub trace: TraceId,
     /// The goal.
     pub goal: Goal,
+    pub(crate) goal_id: GoalId,
     /// The class of the request, within which paths are compared.
     pub bucket: Bucket,
     /// The path.
     pub path_id: PathId,
     /// What to call.
-    pub path: PathSpec,
+    pub path: Arc<PathSpec>,
     /// The exact probability of this choice.
     pub propensity: f64,
+    /// Whether the holdout chose it: the baseline, whatever was learned.
+    pub held_out: bool,
     /// Why.
     pub reason: Reason,
-    /// The other eligible paths, the one that is expected to serve best first. Not by P(best): that of all but the
-    /// leader is next to nothing, and greater for a path that nobody knows than for a good second.
-    pub fallbacks: Vec<(PathId, PathSpec)>,
+    /// What to call where the path fails.
+    pub fallbacks: Fallbacks,
     /// Paths that are not to be called just now, for when everything else has failed: the soonest to be tried again first.
     pub(crate) last_resort: Vec<(PathId, Arc<PathSpec>)>,
     /// It is the one request that tries whether these are back.
@@ -118,141 +128,152 @@ impl Engine {
         request: &DecideRequest,
         class: impl FnOnce() -> Option<Bucket>,
     ) -> Result<Decision, DecideError> {
-        let goal = self
-            .learned()
-            .goal(request.goal.as_str())
+        let goals = self.learned().goals_now();
+        let goal = goals
+            .named(request.goal.as_str())
+            .filter(|goal| goal.record.active)
             .ok_or_else(|| DecideError::UnknownGoal(request.goal.clone()))?;
         let class = || if goal.settings.buckets == Buckets::Auto { class() } else { None };
         let bucket = request.bucket.clone().or_else(class).unwrap_or_default();
         let key = TableKey { pipeline: request.pipeline.clone(), bucket };
-        let table = goal.table(&key);
-        let forced = request.force_model.as_deref().map(|model| forced(&goal, model)).transpose()?;
-        let may = |id: PathId| match (&forced, &request.candidates) {
-            (Some(path), _) => path.id == id,
-            (None, Some(candidates)) => candidates.contains(&id),
-            (None, None) => true,
-        };
-        let entries = table.entries();
-        let now = self.clock().now();
-        let down = self.outages().now();
-        // The caller's word counts more than what is known of the provider.
-        let mut mask = (forced.is_none() && !down.is_empty()).then(|| {
-            let model = |id| goal.path(id).map_or("", |path| path.spec.model.as_str());
-            let paths = entries.iter().map(|entry| (entry.path, model(entry.path)));
-            self.outages().mask(&down, &goal.record.name, paths, |at| may(entries[at].path), now)
-        });
-        let propensities = among(&table, may, &mut mask);
-        let why = |at: usize| mask.as_ref().and_then(|mask| mask.why(at));
-        let index = pick(&propensities, uniform(self.seed(), self.next_draw()))
-            .ok_or_else(|| DecideError::NoEligiblePath(request.goal.clone()))?;
-        let chosen = &entries[index];
-        let path = goal.path(chosen.path).ok_or_else(|| DecideError::NoEligiblePath(request.goal.clone()))?;
-        let eligible = propensities.iter().filter(|p| **p > 0.0).count();
-        let reason = if forced.is_some() {
-            Reason::Forced
-        } else if eligible == 1 {
-            Reason::OnlyPath
-        } else if propensities.iter().all(|p| *p <= propensities[index]) {
-            Reason::Exploitation
-        } else {
-            Reason::Exploration
-        };
-        let mut order: Vec<usize> =
-            (0..entries.len()).filter(|&i| i != index && may(entries[i].path) && why(i).is_none()).collect();
-        let expected = |i: usize| entries[i].posterior.success.mean();
-        order.sort_by(|&a, &b| expected(b).total_cmp(&expected(a)));
-        let fallbacks = order
-            .into_iter()
-            .filter_map(|i| goal.path(entries[i].path))
-            .map(|path| (path.id, PathSpec::clone(&path.spec)))
-            .collect();
+        let tables = goal.tables_now();
+        let table = tables.get(&key).map_or_else(|| goal.unknown(), Arc::clone);
+        self.choose(request, goal, key, &table)
+    }
 
-        let spare = mask.as_ref().map_or_else(Vec::new, Mask::last_resort);
-        let spare = spare.into_iter().filter_map(|i| goal.path(entries[i].path));
-        let last_resort = spare.map(|path| (path.id, Arc::clone(&path.spec))).collect();
-        let considered = entries
-            .iter()
-            .zip(&propensities)
-            .enumerate()
-            .map(|(at, (entry, &propensity))| Considered {
-                path: entry.path,
-                propensity,
-                expected: entry.posterior.success.mean(),
-                graded: entry.posterior.graded,
-                not_eligible: match why(at) {
-                    Some(why) => Some(NotEligible::Unavailable(why).to_string()),
-                    None => (!may(entry.path)).then(|| {
-                        if forced.is_some() { "another model was forced" } else { "not among the candidates" }
-                            .to_owned()
-                    }),
-                },
-            })
-            .collect();
+    fn choose(
+        &self,
+        request: &DecideRequest,
+        goal: &GoalState,
+        key: TableKey,
+        table: &Table,
+    ) -> Result<Decision, DecideError> {
+        let entries = table.policy.entries();
+        let none = |none: NoneEligible| no_path(goal, table, &none);
+        let ruled_out = |at: usize| {
+            let is = request.candidates.as_ref().is_none_or(|all| all.contains(&entries[at].path));
+            (!is).then_some(NotEligible::NotACandidate)
+        };
+        let draw = || uniform(self.seed(), self.next_draw());
+        let now = self.clock().now();
+        let (mut last_resort, mut probes) = (Vec::new(), Vec::new());
+        let computed;
+        // The caller's word counts more than what is known of the provider.
+        let (drawn, shown, kind) = if let Some(model) = &request.force_model {
+            let index = forced(goal, table, model)?;
+            computed = table.forced(index);
+            (Drawn { index, propensity: 1.0, side: None }, &computed, DecisionKind::Forced)
+        } else {
+            if let Some(problem) = request.asked.problem() {
+                return Err(DecideError::Asked(problem));
+            }
+            let asks_nothing =
+                request.asked.is_usual() && (0..entries.len()).all(|at| ruled_out(at).is_none());
+            let down = self.outages().now();
+            let mask = if down.is_empty() {
+                None
+            } else {
+                let asked = (!asks_nothing).then_some(&request.asked);
+                let limits = table.not_eligible(asked, ruled_out).map_err(none)?;
+                Some(self.mask(&down, goal, table, &limits, now))
+            };
+            let down = |at| mask.as_ref().and_then(|(mask, _)| mask.why(at)).map(NotEligible::Unavailable);
+            let (drawn, shown) = if asks_nothing && (0..entries.len()).all(|at| down(at).is_none()) {
+                let (choices, shown) = table.usual().map_err(none)?;
+                (choices.draw(draw()), shown)
+            } else {
+                let ruled_out = |at| ruled_out(at).or_else(|| down(at));
+                let (choices, shown) = table.choices(&request.asked, ruled_out).map_err(none)?;
+                computed = shown;
+                (choices.draw(draw()), &computed)
+            };
+            if let Some((mask, spare)) = mask {
+                let path = |at: usize| (entries[at].path, Arc::clone(table.spec(at)));
+                last_resort = spare.into_iter().map(path).collect();
+                probes = mask.chose(entries[drawn.index].path, &table.spec(drawn.index).model);
+            }
+            (drawn, shown, DecisionKind::Routed)
+        };
+        let path_id = entries[drawn.index].path;
         let decision = Decision {
-            trace: new_trace(),
-            goal: request.goal.clone(),
+            trace: self.new_trace(),
+            goal: goal.record.name.clone(),
+            goal_id: goal.record.id,
             bucket: key.bucket.clone(),
-            path_id: path.id,
-            path: PathSpec::clone(&path.spec),
-            propensity: propensities[index],
-            reason,
-            fallbacks,
+            path_id,
+            path: Arc::clone(table.spec(drawn.index)),
+            propensity: drawn.propensity,
+            held_out: drawn.held_out(),
+            reason: match kind {
+                DecisionKind::Forced => Reason::Forced,
+                _ if drawn.held_out() => Reason::Holdout,
+                _ if shown.is_only() => Reason::OnlyPath,
+                _ if shown.leads(drawn.propensity) => Reason::Exploitation,
+                _ => Reason::Exploration,
+            },
+            fallbacks: shown.fallbacks(path_id),
             last_resort,
-            probes: mask.map_or_else(Vec::new, |mask| mask.chose(path.id, &path.spec.model)),
+            probes,
         };
         self.log(Fact::Decision(Box::new(DecisionFact {
             trace: decision.trace,
             goal: goal.record.id,
             pipeline: key.pipeline,
             bucket: key.bucket,
-            epoch: goal.epochs.tick(now),
-            kind: if forced.is_some() { DecisionKind::Forced } else { DecisionKind::Routed },
-            path: decision.path_id,
-            propensity: decision.propensity,
-            table_version: table.version,
-            considered,
+            epoch: goal.epoch(now),
+            kind,
+            path: path_id,
+            propensity: drawn.propensity,
+            table_version: table.policy.version,
+            considered: Arc::clone(&shown.considered),
             model: None,
             session: request.session,
             user: request.user,
+            marks: goal.marks(drawn.side),
             at: now,
         })));
         Ok(decision)
     }
+
+    /// What is not to be called just now, of the paths that may be otherwise, and which of them are left for the end, the
+    /// soonest to be tried again first. `not_eligible` says what may not be chosen whoever is down: limits hold for a last
+    /// resort too.
+    ///
+    /// A request is better tried than failed: the mask leaves one path, where limits do.
+    fn mask<'a>(
+        &'a self,
+        down: &'a Blocked,
+        goal: &'a GoalState,
+        table: &'a Table,
+        not_eligible: &[Option<NotEligible>],
+        now: Timestamp,
+    ) -> (Mask<'a>, Vec<usize>) {
+        let entries = table.policy.entries();
+        let paths = entries.iter().enumerate().map(|(at, entry)| (entry.path, table.spec(at).model.as_str()));
+        // A soft limit gives way where nothing else is left, and who is down may leave nothing else.
+        let may = |at: usize| not_eligible[at].is_none_or(|reason| reason.is_soft());
+        let mut mask = self.outages().mask(down, &goal.record.name, paths, may, now);
+        let mut spare = mask.last_resort();
+        spare.retain(|&at| not_eligible[at].is_none());
+        if (0..entries.len()).all(|at| !may(at) || mask.why(at).is_some()) && !spare.is_empty() {
+            mask.insist(spare.remove(0));
+        }
+        (mask, spare)
+    }
 }
 
-fn forced<'a>(goal: &'a Arc<GoalState>, model: &str) -> Result<&'a PathRecord, DecideError> {
-    goal.record
-        .paths
-        .iter()
-        .find(|path| path.enabled && path.spec.model == model)
+/// The index of the goal's path with this model.
+fn forced(goal: &GoalState, table: &Table, model: &str) -> Result<usize, DecideError> {
+    (0..table.policy.entries().len())
+        .find(|&at| table.spec(at).model == model)
         .ok_or_else(|| DecideError::UnknownModel(goal.record.name.clone()))
 }
 
-/// The probability of each path that may be chosen and is not known to be down. If that leaves none, the one that is tried
-/// again soonest is taken all the same.
-fn among(table: &PolicyTable, may: impl Fn(PathId) -> bool, mask: &mut Option<Mask<'_>>) -> Vec<f64> {
-    let position = |id: PathId| table.entries().iter().position(|entry| entry.path == id);
-    let masked = |mask: &Option<Mask<'_>>| {
-        let why = |at| mask.as_ref().and_then(|mask| mask.why(at));
-        table.propensities(|id| may(id) && position(id).and_then(why).is_none())
-    };
-    let propensities = masked(mask);
-    if let Some(all) = mask
-        && propensities.iter().all(|p| *p == 0.0)
-        && let Some(&soonest) = all.last_resort().first()
-    {
-        all.insist(soonest);
-        return masked(mask);
+/// Says of each path why it may not be chosen.
+fn no_path(goal: &GoalState, table: &Table, none: &NoneEligible) -> DecideError {
+    let mut why = String::new();
+    for (at, reason) in none.reasons.iter().enumerate() {
+        why += &format!("; {}: {reason}", table.spec(at).label());
     }
-    propensities
-}
-
-/// A fresh trace id.
-pub(crate) fn new_trace() -> TraceId {
-    loop {
-        let bytes: [u8; 16] = rand::random();
-        if bytes != [0; 16] {
-            return TraceId::from_bytes(bytes);
-        }
-    }
+    DecideError::NoEligiblePath(goal.record.name.clone(), why)
 }

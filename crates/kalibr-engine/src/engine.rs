@@ -1,14 +1,16 @@
 //! The engine: everything that one process needs to route, record and learn.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use kalibr_core::ids::{Goal, HashKey, KeyedHash, SessionId};
+use kalibr_core::ids::{Goal, HashKey, KeyedHash, SessionId, TraceId};
+use kalibr_core::objective::Price;
 use kalibr_core::path::{MAX_PATHS, PathSpec};
 use kalibr_store::{Ack, Fact, Ledger, PathUpdate, SqliteLedger, StoreError, Writer, WriterConfig};
-use kalibr_upstream::Upstream;
+use kalibr_upstream::{Prices, Upstream};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -17,9 +19,10 @@ use crate::goal::GoalSettings;
 use crate::home::Home;
 use crate::learn::Learned;
 use crate::outages::Outages;
+use crate::traces::{Traces, from_system};
 
 /// How long a changed goal may take to be in the policy table.
-const GOAL_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const GOAL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What an engine is made of.
 #[derive(Debug)]
@@ -32,8 +35,23 @@ pub struct EngineConfig {
     pub clock: Clock,
     /// The seed of its draws; random when absent.
     pub seed: Option<u64>,
+    /// What models cost, where the list of prices is to be corrected or completed.
+    pub prices: BTreeMap<String, Price>,
+    /// When what was heard changes the choices.
+    pub refresh: Refresh,
     /// Bounds of the queue before the ledger.
     pub writer: WriterConfig,
+}
+
+/// When what was heard changes the choices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Refresh {
+    /// Soon after it was committed.
+    #[default]
+    Soon,
+    /// At [`Engine::flush`], and when a goal is changed. The same stream with the same seed and clock then makes the same
+    /// decisions, however fast the disk is: for replays and tests.
+    AtFlush,
 }
 
 impl EngineConfig {
@@ -51,6 +69,8 @@ impl EngineConfig {
             upstream: config.upstream(env)?,
             clock: Clock::system(),
             seed: None,
+            prices: config.prices.clone(),
+            refresh: Refresh::default(),
             writer: WriterConfig::default(),
         })
     }
@@ -73,6 +93,7 @@ struct Inner {
     hash_key: HashKey,
     seed: u64,
     draws: AtomicU64,
+    traces: Traces,
 }
 
 impl Drop for Inner {
@@ -83,7 +104,7 @@ impl Drop for Inner {
 }
 
 /// Writes to the ledger, again and again for some seconds while other processes hold it.
-fn patiently<T>(write: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+pub(crate) fn patiently<T>(write: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
     let deadline = Instant::now() + GOAL_PATIENCE;
     loop {
         match write() {
@@ -137,11 +158,14 @@ impl Engine {
     /// [`EngineError`] when the secret or the ledger cannot be used.
     pub fn open_on(ledger: Arc<dyn Ledger>, config: EngineConfig) -> Result<Self, EngineError> {
         let hash_key = config.home.hash_key()?;
-        let seed = config.seed.unwrap_or_else(rand::random);
-        let outages = Outages::new(config.upstream.providers().clone(), config.clock.clone(), seed);
+        let seed = config.seed.unwrap_or_else(from_system);
+        let providers = config.upstream.providers().clone();
+        let outages = Outages::new(providers.clone(), config.clock.clone(), seed);
         outages.load(&*ledger)?;
         let outages = Arc::new(outages);
-        let learned = Arc::new(Learned::load(&*ledger, &config.clock, Arc::clone(&outages))?);
+        let prices = Arc::new(Prices::new(config.prices, providers));
+        let learned = Learned::load(&*ledger, &config.clock, Arc::clone(&outages), prices, config.refresh)?;
+        let learned = Arc::new(learned);
         let (wake, clock) = (Arc::clone(&learned), config.clock.clone());
         let writer =
             Writer::start(Arc::clone(&ledger), config.writer, move || clock.now(), move |_| wake.wake())
@@ -162,6 +186,7 @@ impl Engine {
             hash_key,
             seed,
             draws: AtomicU64::new(0),
+            traces: Traces::new(),
         })))
     }
 
@@ -176,7 +201,7 @@ impl Engine {
         paths: &[PathSpec],
         update: PathUpdate,
     ) -> Result<(), GoalError> {
-        if let Some(problem) = settings.problem() {
+        if let Some(problem) = settings.problem(paths) {
             return Err(GoalError::Settings(problem));
         }
         self.write_goal(name, Some(settings), paths, update)
@@ -231,7 +256,7 @@ impl Engine {
         self.goal_visible(seq).map(|()| true)
     }
 
-    fn goal_visible(&self, seq: i64) -> Result<(), GoalError> {
+    pub(crate) fn goal_visible(&self, seq: i64) -> Result<(), GoalError> {
         self.0.learned.wake_at_once();
         let visible = self.0.learned.wait_for(seq, Instant::now() + GOAL_PATIENCE);
         if visible { Ok(()) } else { Err(GoalError::Slow) }
@@ -253,7 +278,10 @@ impl Engine {
             .wait_timeout_while(answer, patience, |answer| answer.is_none())
             .unwrap_or_else(PoisonError::into_inner);
         match &*answer {
-            Some(Ok(seq)) => self.0.learned.wait_for(*seq, deadline),
+            Some(Ok(seq)) => {
+                self.0.learned.wake_at_once();
+                self.0.learned.wait_for(*seq, deadline)
+            }
             _ => false,
         }
     }
@@ -324,12 +352,21 @@ impl Engine {
         &self.0.outages
     }
 
+    pub(crate) fn prices(&self) -> &Prices {
+        self.0.learned.prices()
+    }
+
     pub(crate) fn clock(&self) -> &Clock {
         &self.0.clock
     }
 
     pub(crate) fn seed(&self) -> u64 {
         self.0.seed
+    }
+
+    /// A fresh trace id.
+    pub(crate) fn new_trace(&self) -> TraceId {
+        self.0.traces.next()
     }
 
     pub(crate) fn next_draw(&self) -> u64 {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use kalibr_core::evidence::OutOfRange;
 use kalibr_core::ids::{Goal, InvalidId, TraceId};
 use kalibr_core::path::{InvalidPath, MAX_PATHS};
+use kalibr_core::replay::{BadLine, UnknownPath};
 use kalibr_signals::vocabulary::UnknownSignal;
 use kalibr_store::StoreError;
 use kalibr_upstream::{BadRequest, Failure, ResolveError};
@@ -54,10 +55,24 @@ pub enum GoalError {
     Path(#[from] InvalidPath),
     /// One of its settings is out of range.
     #[error("{0}")]
-    Settings(&'static str),
+    Settings(String),
     /// Its name cannot be one.
     #[error(transparent)]
     Name(#[from] InvalidId),
+    /// There is no such goal.
+    #[error(
+        "there is no goal named {0}: create it with PUT /v1/goals/{0}, or with Router(goal, paths) in Python"
+    )]
+    Unknown(Goal),
+    /// It is frozen, and what was asked for would change what it routes by.
+    #[error("goal {0} is frozen: thaw it first")]
+    Frozen(Goal),
+    /// There is no reset to undo.
+    #[error("goal {0} was not reset, or its resets were all undone: there is nothing to undo")]
+    NotReset(Goal),
+    /// It was reset as often as a goal can be.
+    #[error("goal {0} was reset too often to be reset once more: create one of another name")]
+    NoEpochs(Goal),
     /// The ledger failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -74,9 +89,15 @@ pub enum DecideError {
         "there is no goal named {0}: create it with PUT /v1/goals/{0}, or with Router(goal, paths) in Python"
     )]
     UnknownGoal(Goal),
-    /// Every path was excluded.
-    #[error("goal {0} has no path that may be chosen: enable a path, or allow more candidates")]
-    NoEligiblePath(Goal),
+    /// Every path was excluded, each for the reason that the second part names.
+    #[error(
+        "goal {0} has no path that may be chosen{1}; loosen the limit that is named, allow more candidates, or enable a \
+         path that keeps it"
+    )]
+    NoEligiblePath(Goal, String),
+    /// What is asked of this request alone is out of range.
+    #[error("{0}")]
+    Asked(&'static str),
     /// The model that the caller forces is on none of the goal's paths.
     #[error("goal {0} has no path with the forced model: add one, or leave force_model out")]
     UnknownModel(Goal),
@@ -104,6 +125,29 @@ pub enum CompleteError {
         /// How many attempts were made.
         attempts: u16,
     },
+}
+
+/// A replay that could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// There is no such goal.
+    #[error("there is no goal named {0}: see `kalibr goals` for those that there are")]
+    UnknownGoal(Goal),
+    /// The policy names a path that is not there.
+    #[error(transparent)]
+    Path(#[from] UnknownPath),
+    /// A line of a log cannot be read.
+    #[error(transparent)]
+    Line(#[from] BadLine),
+    /// The head of a log has a setting that cannot be.
+    #[error("the head of the log: {0}")]
+    Head(String),
+    /// A log cannot be read or written.
+    #[error("the log cannot be read or written: {0}")]
+    Io(#[from] std::io::Error),
+    /// The ledger failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// A signal that was not taken. Nothing was changed.

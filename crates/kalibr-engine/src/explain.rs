@@ -1,17 +1,19 @@
 //! What was known, what was chosen, what came of it, and what that changed.
 
+use kalibr_core::confidence::Interval;
 use kalibr_core::counters::{Cell, Count, Counters};
 use kalibr_core::evidence::Source;
 use kalibr_core::ids::{Bucket, Goal, PathId, Pipeline, SignalId, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
-use kalibr_core::policy::PolicyTable;
+use kalibr_core::safety::Side;
 use kalibr_core::trace::{Attempt, Trace};
-use kalibr_store::{DecisionKind, DecisionRecord, Scope, StoreError};
+use kalibr_store::{AttemptFact, DecisionKind, DecisionRecord, Scope, StoreError};
 use serde::Serialize;
 
 use crate::clock::rfc3339;
+use crate::confidence::{Conclusion, conclude};
 use crate::engine::Engine;
-use crate::goal::GoalState;
+use crate::goal::{GoalState, TableKey};
 
 /// A decision with everything that is known of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -36,6 +38,12 @@ pub struct Explanation {
     pub propensity: f64,
     /// The version of the policy table that it was drawn from.
     pub table_version: u64,
+    /// Why it counts nothing, if so.
+    pub not_counted: Option<NotCounted>,
+    /// On which side of the comparison with the baseline it was made: `router` or `held_out`; `null` where none was made.
+    pub side: Option<Side>,
+    /// Whether its goal was rolled back to the baseline when it was made.
+    pub rolled_back: bool,
     /// Whether it belongs to a session. Which one is not kept.
     pub has_session: bool,
     /// What was known of each path when the decision was made.
@@ -44,8 +52,36 @@ pub struct Explanation {
     pub attempts: Vec<AttemptView>,
     /// What each signal says, as it came.
     pub evidence: Vec<EvidenceView>,
-    /// What the decision changed: each called path's expected success now, without this decision and with it.
+    /// What the decision changed: each called path's expected success now, without this decision and with it. Empty where
+    /// it counts nothing, and while its goal is frozen.
     pub effect: Vec<Effect>,
+    /// What may be concluded of the goal's paths now, in this pipeline and bucket; `null` when the goal is gone.
+    pub verdict: Option<Conclusion>,
+}
+
+/// Why a decision counts nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotCounted {
+    /// It was made while its goal was frozen.
+    Frozen,
+    /// Its user had made as many as count before it, within the goal's [`user_cap`](crate::GoalSettings::user_cap).
+    UserCap,
+    /// It was made before its goal was reset.
+    BeforeReset,
+}
+
+impl NotCounted {
+    fn of(record: &DecisionRecord, goal: Option<&GoalState>) -> Option<Self> {
+        let learns_from = goal.map(|goal| goal.record.learns_from()).unwrap_or_default();
+        if record.decision.marks.frozen {
+            Some(Self::Frozen)
+        } else if record.beyond_cap {
+            Some(Self::UserCap)
+        } else {
+            (record.decision.epoch < learns_from).then_some(Self::BeforeReset)
+        }
+    }
 }
 
 /// A path, for people.
@@ -96,6 +132,8 @@ pub struct AttemptView {
     pub prompt_tokens: Option<u32>,
     /// Tokens written.
     pub completion_tokens: Option<u32>,
+    /// What the tokens cost at the price that is known now, in dollars; `null` without tokens or a price.
+    pub cost_usd: Option<f64>,
     /// Milliseconds to the end of the answer.
     pub latency_ms: Option<u32>,
     /// The source that decides what the attempt counts for; `null` while nobody graded it.
@@ -141,6 +179,14 @@ pub struct Effect {
     pub share_without: f64,
     /// Its share of traffic with it, as it is now.
     pub share_with: f64,
+    /// The probability that it is the best, as it is now, in 0..=1.
+    pub p_best: f64,
+    /// How much worse than the best it is expected to be, as it is now, in 0..=1.
+    pub expected_loss: f64,
+    /// Where its success is now, by the posterior.
+    pub credible: Interval,
+    /// Where the success of its graded answers is, guaranteed at all times together.
+    pub guaranteed: Interval,
 }
 
 impl Engine {
@@ -189,7 +235,10 @@ impl Engine {
                 .map(|a| Attempt { index: a.index, path: a.path, reply: a.reply })
                 .collect(),
             signals: record.signals.iter().filter(|s| !s.withdrawn).map(|s| s.signal.clone()).collect(),
+            side: decision.marks.side,
         };
+        let not_counted = NotCounted::of(record, goal.as_deref());
+        let moved = |goal: &GoalState| not_counted.is_none() && !goal.is_frozen();
         let served = trace.served();
         let attempts = record
             .attempts
@@ -210,12 +259,15 @@ impl Engine {
                     status: fact.status,
                     prompt_tokens: fact.prompt_tokens,
                     completion_tokens: fact.completion_tokens,
+                    cost_usd: goal.as_ref().and_then(|goal| self.cost(goal, fact)),
                     latency_ms: fact.latency_ms,
                     graded_by: winner.map(|(source, _)| source),
                     strength: winner.map(|(_, strength)| strength.get()),
                 }
             })
             .collect();
+        let effect = goal.as_ref().map(|goal| self.effect(goal, record, &trace, moved(goal), &name));
+        let (effect, verdict) = effect.unzip();
         Explanation {
             trace_id: decision.trace,
             goal: record.goal.clone(),
@@ -227,6 +279,9 @@ impl Engine {
             chosen: name(decision.path),
             propensity: decision.propensity,
             table_version: decision.table_version,
+            not_counted,
+            side: decision.marks.side,
+            rolled_back: decision.marks.rolled_back,
             has_session: decision.session.is_some(),
             considered: decision
                 .considered
@@ -241,42 +296,57 @@ impl Engine {
                 .collect(),
             attempts,
             evidence: evidence(record),
-            effect: goal.as_ref().map(|goal| self.effect(goal, record, &trace, &name)).unwrap_or_default(),
+            effect: effect.unwrap_or_default(),
+            verdict: verdict.filter(|_| goal.is_some_and(|goal| goal.record.active)),
         }
     }
 
-    /// The integers are exact, so "without this decision" is a subtraction.
+    fn cost(&self, goal: &GoalState, call: &AttemptFact) -> Option<f64> {
+        let price = self.prices().of(&goal.path(call.path)?.spec.model)?;
+        let (input, output) = call.prompt_tokens.zip(call.completion_tokens)?;
+        Some(price.nano_dollars(input.into(), output.into()) as f64 / 1e9)
+    }
+
+    /// The integers are exact, so "without this decision" is a subtraction. Nothing is told of one that has not `moved`
+    /// anything.
     fn effect(
         &self,
         goal: &GoalState,
         record: &DecisionRecord,
         trace: &Trace,
+        moved: bool,
         name: &dyn Fn(PathId) -> PathName,
-    ) -> Vec<Effect> {
+    ) -> (Vec<Effect>, Conclusion) {
         let decision = &record.decision;
         // As the ledger had them when it was asked for the decision: those in memory may be a moment older, and a
         // decision that they do not hold yet cannot be taken away from them.
         let mut with = Counters::default();
-        for (cell, count) in &record.counters {
+        for (cell, count) in
+            record.counters.iter().filter(|(cell, _)| cell.epoch >= goal.record.learns_from())
+        {
             with.add(*cell, *count);
         }
         let mut without = with.clone();
-        for share in trace.shares() {
+        for share in trace.shares().iter().filter(|_| moved) {
             let cell = Cell { epoch: decision.epoch, path: share.path, pattern: share.pattern };
             without.add(cell, -Count::one(share.score));
         }
-        let paths: Vec<PathId> = goal.record.paths.iter().filter(|p| p.enabled).map(|p| p.id).collect();
+        let paths: Vec<PathId> = goal.paths().map(|path| path.id).collect();
         let (pipeline, bucket) = (decision.pipeline.clone(), decision.bucket.clone());
+        let outlook = goal.table(&TableKey { pipeline: pipeline.clone(), bucket: bucket.clone() }).outlook();
         let scope = Scope { goal: decision.goal, pipeline, bucket };
-        let table = |counters| goal.of(self.learned().believed(goal, &scope, counters), 0);
-        let (with, without) = (table(&with), table(&without));
-        let shares = |table: &PolicyTable| table.propensities(|_| true);
-        let (shares_with, shares_without) = (shares(&with), shares(&without));
-        let mut called: Vec<PathId> = trace.attempts.iter().map(|attempt| attempt.path).collect();
+        let believed = |counters| self.learned().believed(goal, &scope, counters);
+        let table = |counters| goal.of(believed(counters), counters, &outlook, 0).policy;
+        let counters = with;
+        let (with, without) = (table(&counters), table(&without));
+        let (shares_with, shares_without) = (with.shares(), without.shares());
+        let (sure, verdict) = conclude(goal, &with, &shares_with, &counters);
+        let mut called: Vec<PathId> =
+            trace.attempts.iter().filter(|_| moved).map(|attempt| attempt.path).collect();
         called.sort_unstable();
         called.dedup();
         let at = |path: &PathId| paths.iter().position(|other| other == path);
-        called
+        let effects = called
             .iter()
             .filter_map(|path| at(path).map(|at| (path, at)))
             .map(|(path, at)| Effect {
@@ -285,8 +355,13 @@ impl Engine {
                 expected_with: with.entries()[at].posterior.success.mean(),
                 share_without: shares_without[at],
                 share_with: shares_with[at],
+                p_best: sure[at].p_best,
+                expected_loss: sure[at].expected_loss,
+                credible: sure[at].credible,
+                guaranteed: sure[at].guaranteed,
             })
-            .collect()
+            .collect();
+        (effects, verdict)
     }
 }
 

@@ -1,16 +1,28 @@
 //! A goal in memory: its paths, its policy tables, its epoch clock.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
-use kalibr_core::counters::{Counters, Epoch};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use foldhash::fast::RandomState;
+use kalibr_core::counters::{Count, Counters, Epoch};
 use kalibr_core::ids::{Bucket, PathId, Pipeline, Timestamp};
+use kalibr_core::objective::{Limits, Objective, Pacer};
+use kalibr_core::path::PathSpec;
 use kalibr_core::policy::PolicyTable;
-use kalibr_core::posterior::{LearnerConfig, Posterior, Subject};
-use kalibr_store::{GoalRecord, PathRecord};
+use kalibr_core::posterior::{LearnerConfig, Posterior, Subject, posteriors};
+use kalibr_core::reliability::Reliability;
+use kalibr_core::rules::{ChoiceRules, Standing};
+use kalibr_core::safety::{Guarantee, Risk, Side, UserCap};
+use kalibr_store::{GoalRecord, Marks, PathRecord};
+use kalibr_upstream::Prices;
 use rpds::HashTrieMapSync;
 use serde::{Deserialize, Serialize};
+
+use crate::calls::{Calls, Expected, Outlook};
+use crate::freeze::Frozen;
+use crate::table::{PathKnown, Table};
 
 /// Whether requests are classed into buckets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,42 +61,129 @@ impl std::str::FromStr for Buckets {
     }
 }
 
-/// How a goal learns; everything has a default.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// How a goal learns and chooses; everything has a default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GoalSettings {
     /// Graded attempts after which older evidence counts half; 0 forgets nothing. Default 800.
     pub half_life: f64,
-    /// Least probability of each path, 0..=0.5. Default 0.01.
+    /// See [`ChoiceRules::floor`].
     pub floor: f64,
     /// Whether requests are classed where the caller names no bucket. Default `off`.
     pub buckets: Buckets,
+    /// How many decisions of one user count in each pipeline and bucket; 0 decisions: all. Default 50 a day. Another cap
+    /// applies to all that was ever decided.
+    pub user_cap: UserCap,
+    /// The probability with which a goal is ever rolled back to its baseline though the router is no worse, 0..1; 0
+    /// never rolls back. Default 0.05. Without a baseline and a holdout there is nothing to compare.
+    pub rollback_error: f64,
+    /// See [`ChoiceRules::objective`].
+    pub objective: Objective,
+    /// See [`ChoiceRules::limits`].
+    pub limits: Limits,
+    /// See [`ChoiceRules::exploration_cap`].
+    pub exploration_cap: f64,
+    /// How little each path is trusted, by its model or its id; low where nothing is said.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub risk: BTreeMap<String, Risk>,
+    /// See [`ChoiceRules::risk_delta`].
+    pub risk_delta: f64,
+    /// The path, by its model or its id, that the router is measured against.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<String>,
+    /// See [`ChoiceRules::holdout`].
+    pub holdout: f64,
+    /// See [`ChoiceRules::guarantee`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guarantee: Option<Guarantee>,
 }
 
 impl Default for GoalSettings {
     fn default() -> Self {
-        let learner = LearnerConfig::default();
+        let rules = ChoiceRules::default();
         Self {
-            half_life: learner.half_life.unwrap_or(0.0),
-            floor: learner.floor,
+            half_life: LearnerConfig::default().half_life.unwrap_or(0.0),
+            floor: rules.floor,
             buckets: Buckets::default(),
+            user_cap: UserCap::default(),
+            rollback_error: 0.05,
+            objective: rules.objective,
+            limits: rules.limits,
+            exploration_cap: rules.exploration_cap,
+            risk: BTreeMap::new(),
+            risk_delta: rules.risk_delta,
+            baseline: None,
+            holdout: rules.holdout,
+            guarantee: rules.guarantee,
         }
     }
 }
 
 impl GoalSettings {
-    /// What is wrong with the settings, if anything.
-    pub(crate) fn problem(&self) -> Option<&'static str> {
+    /// What is wrong with the settings of a goal with these paths, if anything.
+    pub(crate) fn problem(&self, paths: &[PathSpec]) -> Option<String> {
         if !(self.half_life == 0.0 || (1.0..=1e9).contains(&self.half_life)) {
-            return Some("half_life is 0 (forget nothing) or a number of graded attempts from 1 to 1e9");
+            return Some(
+                "half_life is 0 (forget nothing) or a number of graded attempts from 1 to 1e9".into(),
+            );
         }
-        (!(0.0..=0.5).contains(&self.floor)).then_some("floor is a probability from 0 to 0.5")
+        if let Some(problem) = self.rules().problem().or_else(|| self.user_cap.problem()) {
+            return Some(problem.into());
+        }
+        if !(0.0..1.0).contains(&self.rollback_error) {
+            return Some("rollback_error is a probability from 0 (never roll back) to 1, and below 1".into());
+        }
+        let is_there = |name: &str| paths.iter().any(|path| names(name, path.id(), path));
+        if let Some(name) = self.risk.keys().find(|name| !is_there(name)) {
+            return Some(format!(
+                "risk names {name:?}, which is none of the goal's paths: write a path's model or its id"
+            ));
+        }
+        match &self.baseline {
+            Some(name) if !is_there(name) => Some(format!(
+                "baseline names {name:?}, which is none of the goal's paths: write a path's model or its id"
+            )),
+            None if self.holdout > 0.0 || self.guarantee.is_some() => {
+                Some("a holdout or a guarantee needs a baseline: name the path's model or its id".into())
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn learner(&self) -> LearnerConfig {
         let half_life = (self.half_life > 0.0).then_some(self.half_life);
-        LearnerConfig { half_life, floor: self.floor, ..LearnerConfig::default() }
+        LearnerConfig { half_life, ..LearnerConfig::default() }
     }
+
+    pub(crate) fn rules(&self) -> ChoiceRules {
+        ChoiceRules {
+            objective: self.objective,
+            limits: self.limits,
+            floor: self.floor,
+            exploration_cap: self.exploration_cap,
+            holdout: self.holdout,
+            guarantee: self.guarantee,
+            risk_delta: self.risk_delta,
+        }
+    }
+
+    /// Dollars per request that the goal may cost on average, where its objective is a budget.
+    pub(crate) const fn budget(&self) -> Option<f64> {
+        match self.objective {
+            Objective::Budget { dollars_per_request } => Some(dollars_per_request),
+            _ => None,
+        }
+    }
+
+    fn risk_of(&self, path: &PathRecord) -> Risk {
+        let named = |(name, risk): (&String, &Risk)| names(name, path.id, &path.spec).then_some(*risk);
+        self.risk.iter().find_map(named).unwrap_or_default()
+    }
+}
+
+/// Whether a setting that says `name` means this path.
+fn names(name: &str, id: PathId, path: &PathSpec) -> bool {
+    path.model == name || name.parse() == Ok(id)
 }
 
 /// What a policy table is for, within its goal.
@@ -95,50 +194,107 @@ pub(crate) struct TableKey {
 }
 
 /// Persistent, so that the first table of one more pipeline costs the same however many there are.
-type Tables = HashTrieMapSync<TableKey, Arc<PolicyTable>>;
+pub(crate) type Tables = HashTrieMapSync<TableKey, Arc<Table>, RandomState>;
 
 /// One goal. Deciding reads it without a lock; only the refresher changes it.
 #[derive(Debug)]
 pub(crate) struct GoalState {
-    /// Without the text of its settings.
+    /// Without the texts of its settings and of what is frozen.
     pub(crate) record: GoalRecord,
     pub(crate) settings: GoalSettings,
+    /// What it routes by while it is frozen.
+    frozen: Option<Frozen>,
     /// The last change that the record contains.
     seq: i64,
     /// For a pipeline and bucket that nothing is known of. Made when it is first asked for, since most goals of a large
     /// installation have a table by then; from the next refresh of the goal on it knows what other goals know.
-    unknown: ArcSwapOption<PolicyTable>,
+    unknown: ArcSwapOption<Table>,
     tables: ArcSwap<Tables>,
     pub(crate) epochs: Arc<EpochClock>,
+    prices: Arc<Prices>,
 }
 
 impl GoalState {
-    pub(crate) fn new(mut record: GoalRecord, epochs: Arc<EpochClock>, seq: i64) -> Self {
+    pub(crate) fn new(
+        mut record: GoalRecord,
+        epochs: Arc<EpochClock>,
+        prices: Arc<Prices>,
+        seq: i64,
+    ) -> Self {
         // What a newer version wrote there and this one cannot read must not stop the goal from routing.
         let settings = serde_json::from_str(&std::mem::take(&mut record.settings)).unwrap_or_default();
         record.paths.shrink_to_fit();
-        Self { record, settings, seq, unknown: ArcSwapOption::empty(), tables: ArcSwap::default(), epochs }
+        let frozen =
+            record.frozen.as_mut().and_then(|freeze| Frozen::read(&std::mem::take(&mut freeze.known)));
+        let (unknown, tables) = (ArcSwapOption::empty(), ArcSwap::default());
+        let goal = Self { record, settings, frozen, seq, unknown, tables, epochs, prices };
+        if let Some(frozen) = &goal.frozen {
+            let table = |key: TableKey| {
+                let table = goal.frozen_table(frozen, Some(&key));
+                (key, Arc::new(table))
+            };
+            goal.tables.store(Arc::new(frozen.keys().map(table).collect()));
+        }
+        goal
+    }
+
+    /// Whether it learns nothing.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.record.frozen.is_some()
+    }
+
+    /// With which error its router is compared with its baseline; `None` while it is not.
+    pub(crate) fn rollback_error(&self) -> Option<f64> {
+        let is_compared = self.record.active
+            && self.settings.baseline.is_some()
+            && self.settings.holdout > 0.0
+            && self.record.rolled_back.is_none()
+            && !self.is_frozen();
+        Some(self.settings.rollback_error).filter(|error| is_compared && *error > 0.0)
+    }
+
+    /// How it stands, for a decision that is made now.
+    pub(crate) fn marks(&self, side: Option<Side>) -> Marks {
+        Marks { frozen: self.is_frozen(), rolled_back: self.record.rolled_back.is_some(), side }
+    }
+
+    /// The epoch of a decision made now. Epochs hold decisions that are learned from: while the goal is frozen there are
+    /// none, and the clock stands.
+    pub(crate) fn epoch(&self, now: Timestamp) -> Epoch {
+        if self.is_frozen() { self.epochs.current() } else { self.epochs.tick(now) }
+    }
+
+    /// All that is known of its paths, to be frozen.
+    pub(crate) fn freeze(&self) -> Frozen {
+        Frozen::of(&self.unknown(), &self.tables())
     }
 
     pub(crate) fn path(&self, id: PathId) -> Option<&PathRecord> {
         self.record.paths.iter().find(|path| path.id == id)
     }
 
-    pub(crate) fn table(&self, key: &TableKey) -> Arc<PolicyTable> {
+    pub(crate) fn table(&self, key: &TableKey) -> Arc<Table> {
         self.tables.load().get(key).map_or_else(|| self.unknown(), Arc::clone)
     }
 
-    fn unknown(&self) -> Arc<PolicyTable> {
+    /// All tables as they are now; where one is missing, [`GoalState::unknown`] stands for it.
+    pub(crate) fn tables_now(&self) -> Guard<Arc<Tables>> {
+        self.tables.load()
+    }
+
+    pub(crate) fn unknown(&self) -> Arc<Table> {
         self.unknown.load_full().unwrap_or_else(|| {
-            let table = Arc::new(PolicyTable::build(
-                &Counters::default(),
-                // It knows nothing of who is down just now either: it may stay for long.
-                &enabled(&self.record),
-                &self.settings.learner(),
-                self.seq as u64,
-            ));
+            // It knows nothing of who is down just now either: it may stay for long.
+            let blank = || {
+                let outlook = Calls::default().outlook(self, None);
+                let paths = self.blank().into_iter().zip(outlook.paths());
+                let known: Vec<PathKnown> = paths.map(|(path, e)| path.expecting(e)).collect();
+                self.table_of(&known, outlook.pacer, self.seq as u64)
+            };
+            let frozen = self.frozen.as_ref().map(|frozen| self.frozen_table(frozen, None));
+            let table = Arc::new(frozen.unwrap_or_else(blank));
             // Should the refresher be quicker, its table knows more.
-            let nobody: Option<Arc<PolicyTable>> = None;
+            let nobody: Option<Arc<Table>> = None;
             self.unknown.compare_and_swap(&nobody, Some(Arc::clone(&table)));
             table
         })
@@ -149,18 +305,75 @@ impl GoalState {
         self.unknown.load().is_some()
     }
 
-    /// What the paths that may be chosen are known by, in their order.
-    pub(crate) fn subjects(&self, subject: impl Fn(&PathRecord) -> Subject) -> Vec<Subject> {
-        self.record.paths.iter().filter(|path| path.enabled).map(subject).collect()
+    /// What models cost.
+    pub(crate) fn prices(&self) -> &Prices {
+        &self.prices
     }
 
-    /// The table of what is believed of the paths that may be chosen, in their order.
-    pub(crate) fn of(&self, believed: Vec<Posterior>, seq: i64) -> PolicyTable {
-        PolicyTable::of(enabled(&self.record).into_iter().zip(believed), &self.settings.learner(), seq as u64)
+    /// The paths that may be chosen, in the order of the tables.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &PathRecord> {
+        self.record.paths.iter().filter(|path| path.enabled)
+    }
+
+    /// What the paths that may be chosen are known by, in their order.
+    pub(crate) fn subjects(&self, subject: impl Fn(&PathRecord) -> Subject) -> Vec<Subject> {
+        self.paths().map(subject).collect()
+    }
+
+    /// The table of what is believed of the paths that may be chosen, in their order; `counters` is what was heard here.
+    pub(crate) fn of(
+        &self,
+        believed: Vec<Posterior>,
+        counters: &Counters,
+        outlook: &Outlook,
+        seq: i64,
+    ) -> Table {
+        let guaranteed = self.settings.guarantee.is_some();
+        let known = |((path, posterior), expected): ((&PathRecord, Posterior), Expected)| PathKnown {
+            // Only the guarantee looks at them.
+            seen: if guaranteed { seen(counters, path.id) } else { Count::default() },
+            ..PathKnown::of(path.id, posterior).expecting(expected)
+        };
+        let known: Vec<PathKnown> = self.paths().zip(believed).zip(outlook.paths()).map(known).collect();
+        self.table_of(&known, outlook.pacer, seq as u64)
+    }
+
+    /// What is known of the paths where nothing is known.
+    fn blank(&self) -> Vec<PathKnown> {
+        let subjects = self.subjects(|path| Subject::unknown(path.id));
+        let blank =
+            posteriors(&Counters::default(), &subjects, &Reliability::default(), &self.settings.learner());
+        subjects
+            .iter()
+            .zip(blank)
+            .map(|(subject, posterior)| PathKnown::of(subject.path, posterior))
+            .collect()
+    }
+
+    /// The table of a key, or of those that nothing was known of, by what was known when the goal was frozen.
+    fn frozen_table(&self, frozen: &Frozen, key: Option<&TableKey>) -> Table {
+        let (version, known) = frozen.known(key, self.blank());
+        self.table_of(&known, Pacer::default(), version)
+    }
+
+    fn table_of(&self, known: &[PathKnown], pacer: Pacer, version: u64) -> Table {
+        let paths: Vec<(PathId, Posterior)> =
+            known.iter().map(|known| (known.path, known.posterior)).collect();
+        let for_rules = self.paths().zip(known).map(|(path, known)| known.under(self.settings.risk_of(path)));
+        let policy =
+            PolicyTable::new(version, &paths, for_rules, &self.settings.rules(), &self.standing(pacer));
+        let seen = self.settings.guarantee.map(|_| known.iter().map(|known| known.seen).collect());
+        Table::new(policy, seen.unwrap_or_default(), &self.record.paths, pacer)
+    }
+
+    fn standing(&self, pacer: Pacer) -> Standing {
+        let name = self.settings.baseline.as_deref();
+        let baseline = name.and_then(|name| self.paths().position(|path| names(name, path.id, &path.spec)));
+        Standing { baseline, pacer, rolled_back: self.record.rolled_back.is_some() }
     }
 
     /// All tables, by pipeline and bucket.
-    pub(crate) fn tables(&self) -> Vec<(TableKey, Arc<PolicyTable>)> {
+    pub(crate) fn tables(&self) -> Vec<(TableKey, Arc<Table>)> {
         let mut tables: Vec<_> =
             self.tables.load().iter().map(|(key, table)| (key.clone(), Arc::clone(table))).collect();
         tables.sort_by(|a, b| a.0.cmp(&b.0));
@@ -172,20 +385,47 @@ impl GoalState {
         self.tables.load().keys().cloned().collect()
     }
 
-    /// Swaps in the table of what is believed after all changes up to `seq`. Only the refresher does.
-    pub(crate) fn put(&self, key: TableKey, believed: Vec<Posterior>, seq: i64) {
-        let table = Arc::new(self.of(believed, seq));
-        self.tables.store(Arc::new(self.tables.load().insert(key, table)));
+    /// Swaps in the table of what is believed after all changes up to `seq`; a frozen goal keeps that which it has. Only
+    /// the refresher does.
+    pub(crate) fn put(
+        &self,
+        key: TableKey,
+        believed: Vec<Posterior>,
+        counters: &Counters,
+        outlook: &Outlook,
+        seq: i64,
+    ) {
+        let tables = self.tables.load();
+        let before = tables.get(&key);
+        if self.is_frozen() && before.is_some() {
+            return;
+        }
+        let table = Arc::new(match &self.frozen {
+            Some(frozen) => self.frozen_table(frozen, Some(&key)),
+            None => self.of(believed, counters, outlook, seq),
+        });
+        if let Some(before) = before {
+            table.policy.rules().look_ahead(before.policy.rules());
+        }
+        self.tables.store(Arc::new(tables.insert(key, table)));
     }
 
     /// Swaps in the table for what nothing is known of. Only the refresher does.
-    pub(crate) fn put_unknown(&self, believed: Vec<Posterior>, seq: i64) {
-        self.unknown.store(Some(Arc::new(self.of(believed, seq))));
+    pub(crate) fn put_unknown(&self, believed: Vec<Posterior>, outlook: &Outlook, seq: i64) {
+        if self.is_frozen() && (self.frozen.is_some() || self.was_asked_for_unknown()) {
+            return;
+        }
+        self.unknown.store(Some(Arc::new(self.of(believed, &Counters::default(), outlook, seq))));
     }
 }
 
-fn enabled(record: &GoalRecord) -> Vec<PathId> {
-    record.paths.iter().filter(|path| path.enabled).map(|path| path.id).collect()
+/// Graded attempts of a path, not discounted.
+fn seen(counters: &Counters, path: PathId) -> Count {
+    let graded = counters.iter().filter(|(cell, _)| cell.path == path && cell.pattern.winner().is_some());
+    graded.fold(Count::default(), |mut sum, (_, count)| {
+        sum += count;
+        sum
+    })
 }
 
 /// Which epoch a decision falls in. Every process counts its own decisions, and starts anew when it adopts an epoch that
@@ -218,6 +458,11 @@ impl EpochClock {
             return Epoch(epoch.saturating_add(1));
         }
         Epoch(epoch)
+    }
+
+    /// The epoch of the last decision.
+    pub(crate) fn current(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::Relaxed))
     }
 
     /// Adopts an epoch that another process has opened.

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use kalibr_core::ids::Goal;
 use kalibr_store::GoalId;
 use rpds::HashTrieMapSync;
@@ -15,8 +16,8 @@ use crate::goal::GoalState;
 /// Goals by name and by number, deleted ones too. Cloning takes no time.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct GoalMap {
-    by_name: HashTrieMapSync<Goal, Arc<GoalState>>,
-    by_id: HashTrieMapSync<GoalId, Arc<GoalState>>,
+    by_name: HashTrieMapSync<Goal, Arc<GoalState>, RandomState>,
+    by_id: HashTrieMapSync<GoalId, Arc<GoalState>, RandomState>,
 }
 
 impl GoalMap {

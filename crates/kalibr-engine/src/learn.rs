@@ -10,29 +10,47 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use kalibr_core::counters::{Counters, Epoch};
 use kalibr_core::ids::{Bucket, PathId, Pipeline};
 use kalibr_core::learner::Learner;
 use kalibr_core::path::PathSpec;
 use kalibr_core::posterior::{Posterior, Subject};
-use kalibr_store::{Change, Changes, GoalId, GoalRecord, Ledger, Piece, Scope, StoreError};
+use kalibr_store::{
+    CallRecord, Change, Changes, CounterRow, GoalId, GoalRecord, Ledger, Piece, Scope, StoreError,
+};
+use kalibr_upstream::Prices;
 
+use crate::calls::{Calls, Outlook};
 use crate::clock::Clock;
+use crate::engine::Refresh;
 use crate::goal::{EpochClock, GoalState, TableKey};
 use crate::goal_map::GoalMap;
+use crate::learn::watch::Watch;
 use crate::outages::Outages;
+
+mod watch;
 
 /// How often changes of other processes are looked for.
 const LOOK: Duration = Duration::from_millis(100);
 /// Least time between two passes that had work to do.
 const PACE: Duration = Duration::from_millis(20);
 
+/// Decisions of the ledger whose calls are looked at when a process starts: enough to know what each path of a busy goal
+/// costs, and read in a fraction of a second.
+const REMEMBERED: u32 = 50_000;
+/// Completed calls that wait for a refresh at most.
+const MOST_COMPLETED: usize = 50_000;
+
 /// What deciding reads, and what the refresher keeps.
 #[derive(Debug)]
 pub(crate) struct Learned {
     goals: ArcSwap<GoalMap>,
     kept: Mutex<Kept>,
+    /// Calls that were completed since the last refresh.
+    completed: Mutex<Vec<CallRecord>>,
+    prices: Arc<Prices>,
+    when: Refresh,
     progress: Mutex<Progress>,
     moved: Condvar,
     stopping: AtomicBool,
@@ -43,21 +61,65 @@ pub(crate) struct Learned {
 struct Kept {
     counters: HashMap<Scope, Counters>,
     specs: Specs,
+    /// `None` until they are read.
+    calls: Option<Calls>,
     learner: Learner<Family, Bucket>,
+    watch: Watch,
     outages: Arc<Outages>,
 }
 
 impl Kept {
     fn new(outages: Arc<Outages>) -> Self {
-        Self { counters: HashMap::default(), specs: Specs::default(), learner: Learner::default(), outages }
+        Self {
+            counters: HashMap::default(),
+            specs: Specs::default(),
+            calls: None,
+            learner: Learner::default(),
+            watch: Watch::default(),
+            outages,
+        }
     }
 
+    /// What a goal's paths are known by, and how likely each is to be answered.
     fn subjects(&self, goal: &GoalState) -> Vec<Subject> {
         goal.subjects(|path| Subject {
             path: path.id,
             model: self.specs.model(path.id),
             available: self.outages.available(&goal.record.name, path),
         })
+    }
+
+    /// Counts. What was decided before the goal was last reset is not learned from.
+    fn add(&mut self, goal: Option<&Arc<GoalState>>, row: &CounterRow) {
+        let CounterRow { scope, cell, count } = row;
+        let (learns_from, opened) =
+            goal.map_or((Epoch(0), Epoch(0)), |goal| (goal.record.learns_from(), goal.record.opened()));
+        if cell.epoch >= learns_from {
+            self.learner.count(self.specs.model(cell.path), cell.pattern, *count);
+            self.counters.entry(scope.clone()).or_default().add(*cell, *count);
+            self.watch.add(scope.goal, opened, *cell, *count);
+        }
+    }
+
+    /// What is expected of a goal's paths, for requests like these or for such as were never seen.
+    fn outlook(&self, goal: &GoalState, key: Option<&TableKey>) -> Outlook {
+        self.calls.as_ref().map(|calls| calls.outlook(goal, key)).unwrap_or_default()
+    }
+
+    /// Follows what was done to a goal, whose scopes these are.
+    fn follow(&mut self, old: &GoalRecord, new: &GoalRecord, scopes: &[Scope]) {
+        let from = new.learns_from();
+        for scope in scopes.iter().filter(|_| from > old.learns_from()) {
+            let Some(counters) = self.counters.get_mut(scope) else { continue };
+            for (cell, count) in counters.iter().filter(|(cell, _)| cell.epoch < from) {
+                self.learner.count(self.specs.model(cell.path), cell.pattern, -count);
+            }
+            *counters = counters.iter().filter(|(cell, _)| cell.epoch >= from).collect();
+        }
+        if new.opened() != old.opened() {
+            let counters = scopes.iter().filter_map(|scope| self.counters.get(scope));
+            self.watch.restart(new.id, new.opened(), counters);
+        }
     }
 }
 
@@ -102,6 +164,8 @@ struct Progress {
     woken: bool,
     /// Somebody waits for it.
     urgent: bool,
+    /// It is being looked at.
+    busy: bool,
     /// The last change that is in the tables.
     applied: i64,
     /// When the ledger was last asked for changes, and answered.
@@ -118,10 +182,15 @@ impl Learned {
         ledger: &dyn Ledger,
         clock: &Clock,
         outages: Arc<Outages>,
+        prices: Arc<Prices>,
+        when: Refresh,
     ) -> Result<Self, StoreError> {
         let learned = Self {
             goals: ArcSwap::default(),
             kept: Mutex::new(Kept::new(outages)),
+            completed: Mutex::default(),
+            prices,
+            when,
             progress: Mutex::default(),
             moved: Condvar::new(),
             stopping: AtomicBool::new(false),
@@ -135,6 +204,11 @@ impl Learned {
         self.goals.load().named(name).filter(|goal| goal.record.active).cloned()
     }
 
+    /// All goals as they are now, deleted ones too.
+    pub(crate) fn goals_now(&self) -> Guard<Arc<GoalMap>> {
+        self.goals.load()
+    }
+
     /// All goals that route, by name.
     pub(crate) fn goals(&self) -> Vec<Arc<GoalState>> {
         let mut goals: Vec<_> = self.goals.load().iter().filter(|goal| goal.record.active).cloned().collect();
@@ -145,6 +219,27 @@ impl Learned {
     /// The goal with this number, deleted ones too.
     pub(crate) fn goal_by_id(&self, id: GoalId) -> Option<Arc<GoalState>> {
         self.goals.load().numbered(id).cloned()
+    }
+
+    /// Reads what was counted in a scope; nothing was where it is not known. Waits for the refresher: not for deciding.
+    pub(crate) fn counted<T>(&self, scope: &Scope, read: impl FnOnce(&Counters) -> T) -> T {
+        match lock(&self.kept).counters.get(scope) {
+            Some(counters) => read(counters),
+            None => read(&Counters::default()),
+        }
+    }
+
+    /// A call was completed: what it took is known from the next refresh on.
+    pub(crate) fn completed(&self, call: CallRecord) {
+        let mut completed = lock(&self.completed);
+        // While nobody refreshes, some calls' worth of averages is not worth the memory.
+        if completed.len() < MOST_COMPLETED {
+            completed.push(call);
+        }
+    }
+
+    pub(crate) fn prices(&self) -> &Prices {
+        &self.prices
     }
 
     /// Something was committed.
@@ -162,7 +257,9 @@ impl Learned {
     /// Waits until change `seq` is in the tables, or `deadline`. Returns whether it is.
     pub(crate) fn wait_for(&self, seq: i64, deadline: Instant) -> bool {
         let mut progress = lock(&self.progress);
-        while progress.applied < seq {
+        // A pass that is not over may still take in what comes next.
+        let settled = |progress: &Progress| self.when == Refresh::Soon || !(progress.urgent || progress.busy);
+        while progress.applied < seq || !settled(&progress) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
@@ -198,8 +295,15 @@ impl Learned {
             let progress = lock(&self.progress);
             let (mut progress, _) = self
                 .moved
-                .wait_timeout_while(progress, LOOK, |progress| !progress.woken)
+                .wait_timeout_while(progress, LOOK, |progress| match self.when {
+                    Refresh::Soon => !progress.woken,
+                    Refresh::AtFlush => !progress.urgent && !self.stopping.load(Ordering::Relaxed),
+                })
                 .unwrap_or_else(PoisonError::into_inner);
+            if self.when == Refresh::AtFlush && !progress.urgent {
+                progress.refreshed = Some(Instant::now());
+                continue;
+            }
             if let Some(left) = last_work.and_then(|at| PACE.checked_sub(at.elapsed())) {
                 let calm =
                     |progress: &mut Progress| !progress.urgent && !self.stopping.load(Ordering::Relaxed);
@@ -210,17 +314,25 @@ impl Learned {
                     .0;
             }
             // Taken back before looking: what is committed from here on wakes anew.
-            (progress.woken, progress.urgent) = (false, false);
+            (progress.woken, progress.urgent, progress.busy) = (false, false, true);
             drop(progress);
             let refreshed = self.refresh(ledger, clock);
+            let mut progress = lock(&self.progress);
+            progress.busy = false;
             if refreshed.is_ok() {
-                lock(&self.progress).refreshed = Some(Instant::now());
+                progress.refreshed = Some(Instant::now());
             }
+            drop(progress);
+            self.moved.notify_all();
             match refreshed {
                 Ok(true) => last_work = Some(Instant::now()),
                 Ok(false) => {}
                 // Decisions go on from the last tables; the next look tries again.
-                Err(error) => tracing::warn!(%error, "policy tables are not refreshed just now"),
+                Err(error) => {
+                    tracing::warn!(%error, "policy tables are not refreshed just now");
+                    lock(&self.progress).urgent |= self.when == Refresh::AtFlush;
+                    last_work = Some(Instant::now());
+                }
             }
         }
     }
@@ -235,10 +347,17 @@ impl Learned {
                     self.reload(ledger, clock)?;
                     any = true;
                 }
-                Changes::Rows(seq, _) if seq == since => return Ok(any),
+                Changes::Rows(seq, _) if seq == since => {
+                    // Rolling a goal back is a change like any other.
+                    if !lock(&self.kept).watch.roll_back(&self.goals.load(), ledger, clock.now())? {
+                        return Ok(any);
+                    }
+                }
                 Changes::Rows(seq, changes) => {
-                    self.apply(ledger, clock, changes, seq)?;
-                    self.applied(seq);
+                    match self.apply(ledger, clock, changes, seq)? {
+                        Applied::All => self.applied(seq),
+                        Applied::Outdated => self.reload(ledger, clock)?,
+                    }
                     any = true;
                 }
             }
@@ -256,7 +375,7 @@ impl Learned {
         clock: &Clock,
         changes: Vec<Change>,
         seq: i64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Applied, StoreError> {
         let mut dirty: BTreeSet<Scope> = BTreeSet::new();
         let mut changed_goals: BTreeSet<GoalId> = BTreeSet::new();
         // Read first: when the ledger fails here, nothing was moved and the same changes are taken in again.
@@ -270,9 +389,14 @@ impl Learned {
             .map(|id| ledger.goal(*id))
             .filter_map(Result::transpose)
             .collect::<Result<_, _>>()?;
+        let mut goals = GoalMap::clone(&self.goals.load());
+        let known = |record: &GoalRecord| goals.numbered(record.id).map(|goal| goal.record.learns_from());
+        if records.iter().any(|record| known(record).is_some_and(|from| from > record.learns_from())) {
+            // A reset was undone: what was dropped is needed again.
+            return Ok(Applied::Outdated);
+        }
         let mut kept = lock(&self.kept);
         let kept = &mut *kept;
-        let mut goals = GoalMap::clone(&self.goals.load());
         let changed = !records.is_empty();
         for mut record in records.drain(..) {
             kept.specs.share(&mut record);
@@ -282,18 +406,22 @@ impl Learned {
                 |goal| Arc::clone(&goal.epochs),
             );
             // Every scope of a known goal has a table, so these are all that the change concerns.
-            for TableKey { pipeline, bucket } in old.iter().flat_map(|goal| goal.keys()) {
-                dirty.insert(Scope { goal: id, pipeline, bucket });
+            let scope = |TableKey { pipeline, bucket }| Scope { goal: id, pipeline, bucket };
+            let scopes: Vec<Scope> = old.iter().flat_map(|goal| goal.keys()).map(scope).collect();
+            if let Some(old) = &old {
+                kept.follow(&old.record, &record, &scopes);
             }
-            goals.put(GoalState::new(record, epochs, seq));
+            epochs.saw(record.opened(), clock.now());
+            dirty.extend(scopes);
+            goals.put(GoalState::new(record, epochs, Arc::clone(&self.prices), seq));
         }
         for change in changes {
             if let Change::Count(row) = change {
-                kept.learner.count(kept.specs.model(row.cell.path), row.cell.pattern, row.count);
-                kept.counters.entry(row.scope.clone()).or_default().add(row.cell, row.count);
+                kept.add(goals.numbered(row.scope.goal), &row);
                 dirty.insert(row.scope);
             }
         }
+        self.take_calls(&goals, kept, &mut dirty);
         rebuild(&goals, kept, &dirty, clock, seq);
         for id in &changed_goals {
             // One that was just created starts from what other goals know.
@@ -304,18 +432,41 @@ impl Learned {
         if changed {
             self.goals.store(Arc::new(goals));
         }
-        Ok(())
+        Ok(Applied::All)
+    }
+
+    /// Takes in what was completed. A budget is of the whole goal: all its tables follow.
+    fn take_calls(&self, goals: &GoalMap, kept: &mut Kept, dirty: &mut BTreeSet<Scope>) {
+        let completed = std::mem::take(&mut *lock(&self.completed));
+        let calls = kept.calls.get_or_insert_default();
+        for call in completed {
+            let Some(goal) = goals.numbered(call.scope.goal) else { continue };
+            calls.completed(&call, goal);
+            if goal.settings.budget().is_some() {
+                let scope = |TableKey { pipeline, bucket }| Scope { goal: goal.record.id, pipeline, bucket };
+                dirty.extend(goal.keys().into_iter().map(scope));
+            }
+            dirty.insert(call.scope);
+        }
     }
 
     fn reload(&self, ledger: &dyn Ledger, clock: &Clock) -> Result<(), StoreError> {
         let outages = Arc::clone(&lock(&self.kept).outages);
-        let (mut kept, mut records) = (Kept::new(outages), Vec::new());
+        let (mut kept, mut records): (_, Vec<GoalRecord>) = (Kept::new(outages), Vec::new());
+        // Goals come first.
+        let mut opened: HashMap<GoalId, (Epoch, Epoch)> = HashMap::new();
         let seq = ledger.snapshot(&mut |piece| match piece {
             Piece::Goal(mut record) => {
                 kept.specs.share(&mut record);
+                if record.opened() > Epoch(0) {
+                    opened.insert(record.id, (record.learns_from(), record.opened()));
+                }
                 records.push(record);
             }
-            Piece::Counters(scope, cells) => {
+            Piece::Counters(scope, mut cells) => {
+                let (learns_from, from) = opened.get(&scope.goal).copied().unwrap_or_default();
+                cells.retain(|(cell, _)| cell.epoch >= learns_from);
+                cells.iter().for_each(|(cell, count)| kept.watch.add(scope.goal, from, *cell, *count));
                 kept.counters.insert(scope, cells.into_iter().collect());
             }
         })?;
@@ -333,9 +484,12 @@ impl Learned {
         let mut goals = GoalMap::default();
         for record in records {
             let epoch = newest.get(&record.id).map_or(Epoch(0), |epoch| Epoch(epoch.0.saturating_add(1)));
-            let epochs = Arc::new(EpochClock::starting_at(epoch, clock.now()));
-            goals.put(GoalState::new(record, epochs, seq));
+            let epochs = Arc::new(EpochClock::starting_at(epoch.max(record.opened()), clock.now()));
+            goals.put(GoalState::new(record, epochs, Arc::clone(&self.prices), seq));
         }
+        // Those of this process are not all in the ledger's last rows, and those that are would be counted twice.
+        let calls = lock(&self.kept).calls.take();
+        kept.calls = Some(calls.map_or_else(|| read_calls(ledger), Ok)?);
         let all: BTreeSet<Scope> = kept.counters.keys().cloned().collect();
         rebuild(&goals, &mut kept, &all, clock, seq);
         *lock(&self.kept) = kept;
@@ -343,6 +497,21 @@ impl Learned {
         self.applied(seq);
         Ok(())
     }
+}
+
+/// What became of changes that were to be taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Applied {
+    All,
+    /// They say of the past what is not in memory; nothing was taken in.
+    Outdated,
+}
+
+/// What the latest calls in the ledger took.
+fn read_calls(ledger: &dyn Ledger) -> Result<Calls, StoreError> {
+    let mut calls = Calls::default();
+    ledger.calls(REMEMBERED, &mut |call| calls.add(&call))?;
+    Ok(calls)
 }
 
 /// Builds the tables of these scopes: first all say what they heard, then each learns what the others know.
@@ -355,15 +524,17 @@ fn rebuild(goals: &GoalMap, kept: &mut Kept, scopes: &BTreeSet<Scope>, clock: &C
             let subjects = kept.subjects(goal);
             let own = kept.learner.own(counters, &subjects, &goal.settings.learner());
             kept.learner.teach(&family(scope), &scope.bucket, &subjects, &own);
-            heard.push((goal, scope, own));
+            heard.push((goal, scope, counters, own));
         }
     }
     let mut last = None;
-    for (goal, scope, own) in heard {
+    for (goal, scope, counters, own) in heard {
         let subjects = kept.subjects(goal);
         let config = goal.settings.learner();
         let believed = kept.learner.given(&family(scope), Some(&scope.bucket), &subjects, own, &config);
-        goal.put(TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() }, believed, seq);
+        let key = TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() };
+        let outlook = kept.outlook(goal, Some(&key));
+        goal.put(key, believed, counters, &outlook, seq);
         if last != Some(scope.goal) && goal.was_asked_for_unknown() {
             put_unknown(goal, kept, seq);
         }
@@ -380,7 +551,8 @@ fn put_unknown(goal: &GoalState, kept: &Kept, seq: i64) {
     let subjects = kept.subjects(goal);
     let config = goal.settings.learner();
     let own = kept.learner.own(&Counters::default(), &subjects, &config);
-    goal.put_unknown(kept.learner.given(&(goal.record.id, None), None, &subjects, own, &config), seq);
+    let believed = kept.learner.given(&(goal.record.id, None), None, &subjects, own, &config);
+    goal.put_unknown(believed, &kept.outlook(goal, None), seq);
 }
 
 #[cfg(test)]

@@ -42,37 +42,47 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod bucket;
+mod calls;
 mod clock;
 mod complete;
+mod confidence;
 mod config;
 mod decide;
 mod doctor;
 mod engine;
 mod error;
 mod explain;
+mod freeze;
 mod goal;
+mod goal_change;
 mod goal_map;
 mod goals;
 mod home;
 mod learn;
 mod outages;
 mod providers;
+mod replay;
 mod report;
+mod table;
+mod traces;
 
 pub use bucket::bucket_of;
-pub use clock::Clock;
+pub use clock::{Clock, moment};
 pub use complete::{CompleteRequest, Completion, CompletionStream};
+pub use confidence::Conclusion;
 pub use config::{Config, GoalConfig, toml_problem};
 pub use decide::{DecideRequest, Decision, Reason};
 pub use doctor::{Checkup, WrongCounter, checkup};
-pub use engine::{Engine, EngineConfig, Health};
-pub use error::{CompleteError, DecideError, EngineError, GoalError, SignalError};
-pub use explain::{AttemptView, ConsideredPath, Effect, EvidenceView, Explanation, PathName};
+pub use engine::{Engine, EngineConfig, Health, Refresh};
+pub use error::{CompleteError, DecideError, EngineError, GoalError, ReplayError, SignalError};
+pub use explain::{AttemptView, ConsideredPath, Effect, EvidenceView, Explanation, NotCounted, PathName};
 pub use goal::{Buckets, GoalSettings};
-pub use goals::{GoalInfo, GoalPath, LearnedPath, LearnedScope};
+pub use goals::{GoalInfo, GoalPath, LearnedPath, LearnedScope, RollbackInfo};
 pub use home::Home;
 pub use providers::{ModelInfo, ProviderInfo, StandingInfo};
+pub use replay::{Refused, ReplayOptions, ReplayReport, replay_lines};
 pub use report::{ReportedRun, Run, RunReport, SignalMeta, fresh_signal_id};
+pub use table::Fallbacks;
 
 pub use kalibr_core as core;
 pub use kalibr_signals as signals;

@@ -3,6 +3,7 @@
 //! Text is classified here, in the process that received it, before anything is queued: what leaves this module are
 //! numbers, names from closed lists and keyed hashes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,8 +15,8 @@ use kalibr_signals::vocabulary::{self, SignalType};
 use kalibr_store::{
     About, Ack, AnchorFact, DecisionFact, DecisionKind, Fact, PathUpdate, Receipt, SignalFact,
 };
+use kalibr_upstream::undated;
 
-use crate::decide::new_trace;
 use crate::engine::Engine;
 use crate::error::{GoalError, SignalError};
 use crate::goal::GoalState;
@@ -155,7 +156,7 @@ impl Engine {
         let at = self.event_time(report.at);
         // A run that is reported again under its caller's id is the same run.
         let named = report.alias.map(|alias| TraceId::from_bytes(*alias.as_bytes()));
-        let trace = report.trace.or(named).unwrap_or_else(new_trace);
+        let trace = report.trace.or(named).unwrap_or_else(|| self.new_trace());
         let (mut facts, mut known_path) = (Vec::new(), true);
         match (&report.goal, &report.model) {
             (Some(goal), Some(model)) => {
@@ -194,15 +195,16 @@ impl Engine {
             goal: state.record.id,
             pipeline: None,
             bucket: kalibr_core::ids::Bucket::default(),
-            epoch: state.epochs.tick(self.clock().now()),
+            epoch: state.epoch(self.clock().now()),
             kind: DecisionKind::Observed,
             path: path.unwrap_or(plain.id()),
             propensity: 0.0,
             table_version: 0,
-            considered: Vec::new(),
+            considered: Arc::default(),
             model: Some(plain.model),
             session,
             user: None,
+            marks: state.marks(None),
             at,
         };
         Ok((Fact::Decision(Box::new(decision)), path.is_some()))
@@ -305,17 +307,6 @@ impl Engine {
     }
 }
 
-/// A model's name without the date that providers add to it: `-2024-08-06` or `-20240806`.
-fn undated(model: &str) -> Option<&str> {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    [("-dddd-dd-dd".len(), 2), ("-dddddddd".len(), 0)].into_iter().find_map(|(length, dashes)| {
-        let (name, date) = model.split_at_checked(model.len().checked_sub(length)?)?;
-        let date = date.strip_prefix('-')?;
-        let fits = date.matches('-').count() == dashes && date.split('-').all(digits);
-        (fits && !name.is_empty()).then_some(name)
-    })
-}
-
 /// A fresh signal id, greater than all that this process made before: of two signals of one moment the greater id wins,
 /// and a user who rejects right after accepting must have rejected.
 pub fn fresh_signal_id() -> SignalId {
@@ -340,26 +331,5 @@ impl Engine {
     /// [`GoalError`] as [`Engine::put_goal`].
     pub fn register(&self, name: &Goal, paths: &[PathSpec]) -> Result<(), GoalError> {
         self.write_goal(name, None, paths, PathUpdate::Add)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::undated;
-
-    #[test]
-    fn a_date_at_the_end_of_a_models_name_is_no_part_of_it() {
-        for (model, name) in [
-            ("gpt-4o-2024-08-06", Some("gpt-4o")),
-            ("claude-3-5-haiku-20241022", Some("claude-3-5-haiku")),
-            ("gpt-4o", None),
-            ("gpt-4o-mini", None),
-            ("-20241022", None),
-            ("gpt-3.5-turbo-0125", None),
-            ("模型-2024-08-06", Some("模型")),
-            ("x模模模", None),
-        ] {
-            assert_eq!(undated(model), name, "{model}");
-        }
     }
 }

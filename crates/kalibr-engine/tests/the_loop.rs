@@ -497,7 +497,7 @@ fn a_decision_that_cannot_be_made_says_what_to_do() {
     );
     put(&engine, &["sim/good", "sim/poor"]);
     let none = DecideRequest { candidates: Some(vec![]), ..DecideRequest::of(goal()) };
-    assert!(matches!(engine.decide(&none), Err(DecideError::NoEligiblePath(_))));
+    assert!(matches!(engine.decide(&none), Err(DecideError::NoEligiblePath(..))));
     let strange = DecideRequest { force_model: Some("gpt-9".into()), ..DecideRequest::of(goal()) };
     assert!(matches!(engine.decide(&strange), Err(DecideError::UnknownModel(_))));
     let forced = DecideRequest { force_model: Some("sim/poor".into()), ..DecideRequest::of(goal()) };

@@ -6,12 +6,15 @@
 mod failed;
 mod relay;
 
+use std::str::FromStr;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kalibr_engine::core::ids::{Bucket, Goal, InvalidId, PathId, Pipeline, SessionId};
 use kalibr_engine::core::path::PathSpec;
+use kalibr_engine::core::rules::Asked;
 use kalibr_engine::upstream::{Answer, ChatRequest};
 use kalibr_engine::{CompleteError, CompleteRequest, DecideRequest, Decision, Engine};
 
@@ -30,6 +33,11 @@ const MODEL: HeaderName = HeaderName::from_static("x-kalibr-model");
 const BUCKET: HeaderName = HeaderName::from_static("x-kalibr-bucket");
 const PROPENSITY: HeaderName = HeaderName::from_static("x-kalibr-propensity");
 const ATTEMPT: HeaderName = HeaderName::from_static("x-kalibr-attempt");
+
+/// What the caller asks of this request beyond its goal's settings.
+const RISK: &str = "x-kalibr-risk";
+const MAX_COST: &str = "x-kalibr-max-cost-usd";
+const MAX_LATENCY: &str = "x-kalibr-max-latency-ms";
 
 /// Longest user id; it is only hashed, and the bound keeps a text from being one.
 const LONGEST_USER: usize = 200;
@@ -97,7 +105,16 @@ fn asked(engine: &Engine, goal: Goal, headers: &HeaderMap) -> Result<DecideReque
     let pipeline =
         text(headers, "x-kalibr-pipeline")?.map(|id| named("x-kalibr-pipeline", Pipeline::new(id)));
     let bucket = text(headers, "x-kalibr-bucket")?.map(|name| named("x-kalibr-bucket", Bucket::new(name)));
+    let asked = Asked {
+        risk: parsed(headers, RISK, "low, medium or high")?.unwrap_or_default(),
+        max_cost_usd: parsed(headers, MAX_COST, "a number of dollars such as 0.01")?,
+        max_latency_ms: parsed(headers, MAX_LATENCY, "a whole number of milliseconds such as 2000")?,
+    };
+    if let Some(problem) = asked.problem() {
+        return Err(ApiError::bad("invalid_field", problem));
+    }
     Ok(DecideRequest {
+        asked,
         pipeline: pipeline.transpose()?,
         bucket: bucket.transpose()?,
         session: session.transpose()?.map(|session| engine.session_hash(&session)),
@@ -114,6 +131,13 @@ fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str
     let text = std::str::from_utf8(value.as_bytes())
         .map_err(|_| ApiError::field(name, format!("{name} is not UTF-8; send it as UTF-8 or ASCII")))?;
     Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+fn parsed<T: FromStr>(headers: &HeaderMap, name: &'static str, form: &str) -> Result<Option<T>, ApiError> {
+    let read = |text: &str| {
+        text.trim().parse().map_err(|_| ApiError::field(name, format!("{name} is {form}; send one or none")))
+    };
+    text(headers, name)?.map(read).transpose()
 }
 
 fn named<T>(header: &str, parsed: Result<T, InvalidId>) -> Result<T, ApiError> {

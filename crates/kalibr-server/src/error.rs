@@ -161,7 +161,8 @@ impl From<DecideError> for ApiError {
         let message = error.to_string();
         match error {
             DecideError::UnknownGoal(_) => no_goal(message),
-            DecideError::NoEligiblePath(_) | DecideError::UnknownModel(_) => {
+            DecideError::Asked(_) => Self::bad("invalid_field", message),
+            DecideError::NoEligiblePath(..) | DecideError::UnknownModel(_) => {
                 Self::new(StatusCode::CONFLICT, "no_eligible_path", message)
             }
         }
@@ -176,6 +177,10 @@ impl From<GoalError> for ApiError {
     fn from(error: GoalError) -> Self {
         match error {
             GoalError::Store(error) => error.into(),
+            GoalError::Unknown(_) => no_goal(error.to_string()),
+            GoalError::Frozen(_) | GoalError::NotReset(_) | GoalError::NoEpochs(_) => {
+                Self::new(StatusCode::CONFLICT, "goal_conflict", error.to_string())
+            }
             GoalError::Slow => Self::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_slow", error.to_string())
                 .retry_after(SLOW_LEDGER),
             error => Self::bad("invalid_goal", error.to_string()),

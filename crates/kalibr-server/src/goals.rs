@@ -5,7 +5,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use kalibr_engine::core::ids::Goal;
 use kalibr_engine::core::path::PathSpec;
-use kalibr_engine::{GoalConfig, GoalInfo, PathUpdate};
+use kalibr_engine::{Engine, GoalConfig, GoalError, GoalInfo, PathUpdate};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::app::App;
@@ -41,8 +42,60 @@ pub(crate) async fn remove(State(app): State<App>, Id(name): Id<Goal>) -> Result
     if removed { Ok(Json(json!({ "deleted": true })).into_response()) } else { Err(unknown(&name)) }
 }
 
+/// Something that is done to a goal as a whole.
+async fn change(
+    app: App,
+    name: Goal,
+    change: fn(&Engine, &Goal) -> Result<(), GoalError>,
+) -> Result<Json<GoalInfo>, ApiError> {
+    let (engine, changed) = (app.engine.clone(), name.clone());
+    let work = move || change(&engine, &changed);
+    tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::internal(&error))??;
+    app.engine.goal(&name).map(Json).ok_or_else(|| unknown(&name))
+}
+
+pub(crate) async fn freeze(State(app): State<App>, Id(name): Id<Goal>) -> Result<Json<GoalInfo>, ApiError> {
+    change(app, name, Engine::freeze_goal).await
+}
+
+pub(crate) async fn thaw(State(app): State<App>, Id(name): Id<Goal>) -> Result<Json<GoalInfo>, ApiError> {
+    change(app, name, Engine::thaw_goal).await
+}
+
+pub(crate) async fn reset(State(app): State<App>, Id(name): Id<Goal>) -> Result<Json<GoalInfo>, ApiError> {
+    change(app, name, Engine::reset_goal).await
+}
+
+pub(crate) async fn undo_reset(
+    State(app): State<App>,
+    Id(name): Id<Goal>,
+) -> Result<Json<GoalInfo>, ApiError> {
+    change(app, name, Engine::undo_reset).await
+}
+
+pub(crate) async fn resume(State(app): State<App>, Id(name): Id<Goal>) -> Result<Json<GoalInfo>, ApiError> {
+    change(app, name, Engine::resume_goal).await
+}
+
 fn unknown(name: &Goal) -> ApiError {
     no_goal(format!("there is no goal named {name}: create it with PUT /v1/goals/{name}"))
+}
+
+const OBJECTIVE: &str = r#"objective is one of {"mode": "cheapest_within", "delta": 0.02, "probability": 0.9}, {"mode": "utility", "price": 0.1} and {"mode": "budget", "dollars_per_request": 0.01}"#;
+const LIMITS: &str = r#"limits is an object with any of max_cost_usd, max_latency_ms, min_quality, and slo such as {"latency_ms": 2000, "probability": 0.95}"#;
+const RISK: &str = r#"risk is an object from a path's model or id to "low", "medium" or "high", such as {"lab/new": "high"}"#;
+const GUARANTEE: &str = r#"guarantee is an object such as {"loss": 0.1, "error": 0.05, "stretch": 25}"#;
+const USER_CAP: &str =
+    "user_cap is a number of decisions a day (0: no cap), or an object of decisions and window_seconds";
+
+/// A field of a shape of its own. serde's complaint would repeat what was sent: `shape` says what it should be.
+fn shaped<T: DeserializeOwned>(
+    body: &mut Fields,
+    field: &str,
+    shape: &'static str,
+) -> Result<Option<T>, ApiError> {
+    let read = |value| serde_json::from_value(value).map_err(|_| ApiError::field(field, shape));
+    body.take(field).map(read).transpose()
 }
 
 fn read(mut body: Fields) -> Result<GoalConfig, ApiError> {
@@ -60,6 +113,16 @@ fn read(mut body: Fields) -> Result<GoalConfig, ApiError> {
             .text("buckets")?
             .map(|name| name.parse().map_err(|problem: &str| ApiError::field("buckets", problem)))
             .transpose()?,
+        objective: shaped(&mut body, "objective", OBJECTIVE)?,
+        limits: shaped(&mut body, "limits", LIMITS)?,
+        exploration_cap: body.number("exploration_cap")?,
+        risk: shaped(&mut body, "risk", RISK)?,
+        risk_delta: body.number("risk_delta")?,
+        baseline: body.text("baseline")?,
+        holdout: body.number("holdout")?,
+        guarantee: shaped(&mut body, "guarantee", GUARANTEE)?,
+        user_cap: shaped(&mut body, "user_cap", USER_CAP)?,
+        rollback_error: body.number("rollback_error")?,
     };
     body.none_left_but(&[])?;
     Ok(goal)

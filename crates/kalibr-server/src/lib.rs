@@ -34,6 +34,7 @@ mod guard;
 mod health;
 mod models;
 mod path;
+mod replay;
 mod router;
 mod server;
 mod sessions;

@@ -44,16 +44,15 @@ pub(crate) async fn one(State(app): State<App>, Text(id): Text) -> Result<Respon
 
 /// The goals first, by name, then the models of their paths.
 fn models(engine: &Engine) -> Vec<Model> {
-    let goals = engine.goals();
+    let goals = engine.all_paths();
     let mut called = BTreeMap::new();
-    for path in goals.iter().flat_map(|goal| &goal.paths) {
+    for path in goals.iter().flat_map(|(_, paths)| paths) {
         let model = &path.spec.model;
         if !called.contains_key(model) {
             let provider = engine.upstream().resolve(model).map(|target| target.provider.name().to_owned());
             called.insert(model.clone(), provider.unwrap_or_else(|_| "unknown".to_owned()));
         }
     }
-    let goals =
-        goals.iter().map(|goal| Model::new(format!("{GOAL_PREFIX}{}", goal.name), "kalibr".to_owned()));
+    let goals = goals.iter().map(|(name, _)| Model::new(format!("{GOAL_PREFIX}{name}"), "kalibr".to_owned()));
     goals.chain(called.into_iter().map(|(id, provider)| Model::new(id, provider))).collect()
 }

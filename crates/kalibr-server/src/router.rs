@@ -7,7 +7,7 @@ use axum::routing::{delete, get, post};
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::{chat, decisions, goals, guard, health, models, sessions, signals};
+use crate::{chat, decisions, goals, guard, health, models, replay, sessions, signals};
 
 pub(crate) fn router(app: App) -> Router {
     Router::new()
@@ -18,6 +18,11 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/models/{*id}", get(models::one))
         .route("/v1/goals", get(goals::list))
         .route("/v1/goals/{name}", get(goals::one).put(goals::put).delete(goals::remove))
+        .route("/v1/goals/{name}/replay", get(replay::one))
+        .route("/v1/goals/{name}/freeze", post(goals::freeze))
+        .route("/v1/goals/{name}/thaw", post(goals::thaw))
+        .route("/v1/goals/{name}/reset", post(goals::reset).delete(goals::undo_reset))
+        .route("/v1/goals/{name}/resume", post(goals::resume))
         .route("/v1/signals", post(signals::create))
         .route("/v1/signals/{id}", delete(signals::withdraw))
         .route("/v1/sessions/{id}/runs", post(sessions::run))

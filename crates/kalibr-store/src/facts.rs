@@ -1,9 +1,12 @@
 //! What can be written to a ledger.
 
+use std::sync::Arc;
+
 use kalibr_core::counters::Epoch;
 use kalibr_core::evidence::Signal;
 use kalibr_core::ids::{Bucket, KeyedHash, PathId, Pipeline, SignalId, Timestamp, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
+use kalibr_core::safety::Side;
 use serde::{Deserialize, Serialize};
 
 /// A goal's number within its ledger.
@@ -21,6 +24,17 @@ pub enum DecisionKind {
     Forced = 1,
     /// A call that Kalibr did not route and was told of: no propensity, left out of replay.
     Observed = 2,
+}
+
+/// How its goal stood when a decision was made. Fixed with the decision: what is done to the goal later changes none of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Marks {
+    /// The goal was frozen: the decision never counts, whatever becomes of it.
+    pub frozen: bool,
+    /// The goal was rolled back to its baseline.
+    pub rolled_back: bool,
+    /// The side of the comparison with the baseline; `None` where none was made.
+    pub side: Option<Side>,
 }
 
 /// One path that was looked at in a decision.
@@ -60,14 +74,16 @@ pub struct DecisionFact {
     pub propensity: f64,
     /// The version of the policy table that it was drawn from.
     pub table_version: u64,
-    /// All paths of the goal at that moment.
-    pub considered: Vec<Considered>,
+    /// All paths of the goal at that moment; shared by all decisions that were made alike.
+    pub considered: Arc<[Considered]>,
     /// Of an observed run: the model that was called.
     pub model: Option<String>,
     /// The session it belongs to.
     pub session: Option<KeyedHash>,
     /// The user it was made for.
     pub user: Option<KeyedHash>,
+    /// How the goal stood.
+    pub marks: Marks,
     /// When.
     pub at: Timestamp,
 }

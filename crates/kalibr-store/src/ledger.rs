@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use kalibr_core::counters::{Cell, Count};
+use kalibr_core::counters::{Cell, Count, Epoch};
 use kalibr_core::evidence::Signal;
 use kalibr_core::ids::{Bucket, Goal, KeyedHash, PathId, Pipeline, Timestamp, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
 use kalibr_core::path::PathSpec;
+use kalibr_core::trace::Share;
 
 use crate::error::StoreError;
-use crate::facts::{AttemptFact, DecisionFact, Fact, GoalId, Receipt};
+use crate::facts::{AttemptFact, Considered, DecisionFact, DecisionKind, Fact, GoalId, Receipt};
 
 /// What learning is kept apart by, within a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,6 +34,33 @@ pub struct PathRecord {
     pub enabled: bool,
 }
 
+/// A goal that routes by what was known at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freeze {
+    /// When it was frozen.
+    pub at: Timestamp,
+    /// What was known then, as JSON that the engine writes and reads.
+    pub known: String,
+}
+
+/// A goal that learns from scratch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reset {
+    /// When it was reset.
+    pub at: Timestamp,
+    /// The epoch that the reset opened. What was decided before is not learned from.
+    pub epoch: Epoch,
+}
+
+/// A goal that was rolled back to its baseline.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RolledBack {
+    /// When.
+    pub at: Timestamp,
+    /// The lower bound of (baseline − router) that it was rolled back for, in 0..=1.
+    pub lower: f64,
+}
+
 /// A goal with its paths.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GoalRecord {
@@ -40,12 +68,70 @@ pub struct GoalRecord {
     pub id: GoalId,
     /// Its name.
     pub name: Goal,
-    /// Its settings, as JSON that the engine reads.
+    /// Its settings, as JSON that the engine reads. The ledger itself reads two of them: `user_cap`, for what counts is its
+    /// business, and `baseline`, for a comparison with one does not go on with another.
     pub settings: String,
     /// Whether it routes. A deleted goal keeps its history.
     pub active: bool,
     /// All paths it ever had, in order.
     pub paths: Vec<PathRecord>,
+    /// Whether it is frozen.
+    pub frozen: Option<Freeze>,
+    /// Whether it was reset; the last time.
+    pub reset: Option<Reset>,
+    /// Whether it was rolled back.
+    pub rolled_back: Option<RolledBack>,
+    /// The epoch since which the router is compared with the baseline.
+    pub watched_from: Epoch,
+}
+
+impl GoalRecord {
+    /// The epoch since which decisions are learned from.
+    pub fn learns_from(&self) -> Epoch {
+        self.reset.map_or(Epoch(0), |reset| reset.epoch)
+    }
+
+    /// The epoch that decisions made from now on are in, at least.
+    pub fn opened(&self) -> Epoch {
+        self.learns_from().max(self.watched_from)
+    }
+}
+
+/// Something that is done to a goal as a whole.
+#[derive(Debug, Clone, PartialEq)]
+pub enum GoalChange {
+    /// It routes by what is known now, and learns nothing: see [`Freeze::known`].
+    Freeze(String),
+    /// It learns again, and from what happened meanwhile to decisions made before it was frozen.
+    Thaw,
+    /// It learns from scratch. Opens an epoch behind all that decisions were counted in, and behind this one, which is
+    /// the newest that the caller knows of. Not done to a frozen goal.
+    Reset(Epoch),
+    /// The last reset is undone.
+    UndoReset,
+    /// It is rolled back to its baseline, if it is still compared with it since this epoch.
+    RollBack {
+        /// [`RolledBack::lower`].
+        lower: f64,
+        /// [`GoalRecord::watched_from`], as the comparison was made.
+        watched_from: Epoch,
+    },
+    /// It is no longer rolled back. The comparison with the baseline begins anew, in a new epoch, behind this one, which
+    /// is the newest that the caller knows of: what it was rolled back for would do the same again at once.
+    Resume(Epoch),
+}
+
+/// What became of a [`GoalChange`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GoalChanged {
+    /// It was done; with the number of the change.
+    Done(i64),
+    /// There was nothing to do.
+    Already,
+    /// It is not done to a frozen goal.
+    Frozen,
+    /// There is no such goal.
+    Unknown,
 }
 
 /// How a list of paths changes a goal's.
@@ -119,6 +205,19 @@ pub struct Committed {
     pub seq: i64,
 }
 
+/// What one call took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallRecord {
+    /// What it was made for.
+    pub scope: Scope,
+    /// The path called.
+    pub path: PathId,
+    /// Tokens read and written by the model, where both are known.
+    pub tokens: Option<(u32, u32)>,
+    /// Milliseconds to the end of the answer; of a call that timed out, to that.
+    pub latency_ms: Option<u32>,
+}
+
 /// A signal as the ledger holds it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SignalRecord {
@@ -160,12 +259,39 @@ pub struct DecisionRecord {
     pub decision: DecisionFact,
     /// Its goal's name.
     pub goal: Goal,
+    /// Whether it is beyond its user's cap, and counts nothing.
+    pub beyond_cap: bool,
     /// Its attempts, by index; `at` is when the decision was made while nothing more is known of one.
     pub attempts: Vec<AttemptFact>,
     /// Its signals, by the time they came in.
     pub signals: Vec<SignalRecord>,
     /// All counters of its goal, pipeline and bucket, read in the same moment.
     pub counters: Vec<(Cell, Count)>,
+}
+
+/// A decision with what came of it, as replay reads it: without session, user, or any signal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoggedDecision {
+    /// The decision.
+    pub trace: TraceId,
+    /// Isolates learning within the goal.
+    pub pipeline: Option<Pipeline>,
+    /// The class of the request.
+    pub bucket: Bucket,
+    /// The stretch of the goal's decisions that it counts in.
+    pub epoch: Epoch,
+    /// How it came to be.
+    pub kind: DecisionKind,
+    /// The path chosen.
+    pub path: PathId,
+    /// All paths of the goal at that moment.
+    pub considered: Vec<Considered>,
+    /// When.
+    pub at: Timestamp,
+    /// Its attempts, by index.
+    pub attempts: Vec<AttemptFact>,
+    /// What each attempt counts for, in the same order.
+    pub shares: Vec<Share>,
 }
 
 /// A durable ledger. Calls block; none is made on a request's path.
@@ -176,7 +302,9 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// [`StoreError::Unavailable`] when it may be tried again; nothing was written then.
     fn commit(&self, batch: &[Fact]) -> Result<Committed, StoreError>;
 
-    /// Creates a goal or changes it; without `settings` it keeps those that it has. Writes nothing when nothing changes. Returns it, and the last change by then.
+    /// Creates a goal or changes it; without `settings` it keeps those that it has. Writes nothing when nothing changes.
+    /// Another `user_cap` applies to all that was ever decided for the goal, and the counters follow at once; with another
+    /// `baseline` the comparison begins anew, and a rollback ends. Returns the goal, and the last change by then.
     ///
     /// # Errors
     /// As [`Ledger::commit`].
@@ -189,11 +317,23 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<(GoalRecord, i64), StoreError>;
 
-    /// Stops a goal from routing and takes its paths off it; its history stays. Returns the change, or `None` when there was no such goal.
+    /// Stops a goal from routing and takes its paths off it; its history stays. It is no longer frozen or rolled back: who
+    /// creates it again wants it to work. Returns the change, or `None` when there was no such goal.
     ///
     /// # Errors
     /// As [`Ledger::commit`].
     fn remove_goal(&self, name: &Goal, now: Timestamp) -> Result<Option<i64>, StoreError>;
+
+    /// Does something to a goal as a whole. What is so already is left alone.
+    ///
+    /// # Errors
+    /// As [`Ledger::commit`].
+    fn change_goal(
+        &self,
+        name: &Goal,
+        change: &GoalChange,
+        now: Timestamp,
+    ) -> Result<GoalChanged, StoreError>;
 
     /// Reads one goal.
     ///
@@ -214,6 +354,12 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// [`StoreError::Unavailable`] when it may be tried again.
     fn changes(&self, since: i64) -> Result<Changes, StoreError>;
 
+    /// Reads what the calls of the latest `decisions` took, in the order of the decisions, and hands it over one by one.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it may be tried again. What was handed over by then is to be thrown away.
+    fn calls(&self, decisions: u32, take: &mut dyn FnMut(CallRecord)) -> Result<(), StoreError>;
+
     /// Reads everything known of a decision.
     ///
     /// # Errors
@@ -232,6 +378,22 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Unavailable`] when it may be tried again.
     fn anchored(&self, alias: KeyedHash, session: KeyedHash) -> Result<Option<TraceId>, StoreError>;
+
+    /// Reads the log of a goal, forced and observed decisions too, in the order of decision time (ties by trace), and
+    /// hands it over one by one: the latest `most` decisions of those from `since` on.
+    ///
+    /// It is read in parts, each of one moment, and holds up nobody who writes. What happens to a decision meanwhile may
+    /// or may not be in it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it may be tried again. What was handed over by then is to be thrown away.
+    fn log(
+        &self,
+        goal: GoalId,
+        since: Option<Timestamp>,
+        most: usize,
+        take: &mut dyn FnMut(LoggedDecision),
+    ) -> Result<(), StoreError>;
 
     /// Drops what has outlived its use: signals and withdrawals that joined nothing within 7 days, and old changes.
     ///

@@ -17,11 +17,13 @@ mod writer;
 
 pub use error::StoreError;
 pub use facts::{
-    About, AnchorFact, AttemptFact, Considered, DecisionFact, DecisionKind, Fact, GoalId, Receipt, SignalFact,
+    About, AnchorFact, AttemptFact, Considered, DecisionFact, DecisionKind, Fact, GoalId, Marks, Receipt,
+    SignalFact,
 };
 pub use ledger::{
-    Change, Changes, Committed, CounterRow, DecisionRecord, GoalRecord, Ledger, PastAttempt, PathRecord,
-    PathUpdate, Piece, Recount, Scope, SignalRecord,
+    CallRecord, Change, Changes, Committed, CounterRow, DecisionRecord, Freeze, GoalChange, GoalChanged,
+    GoalRecord, Ledger, LoggedDecision, PastAttempt, PathRecord, PathUpdate, Piece, Recount, Reset,
+    RolledBack, Scope, SignalRecord,
 };
 pub use sqlite::SqliteLedger;
 pub use writer::{Ack, QueueFull, Writer, WriterConfig};

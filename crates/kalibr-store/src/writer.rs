@@ -4,13 +4,17 @@
 //! and a lone fact waits for nobody. The queue keeps order: within a process a signal is never committed before the
 //! decision it speaks of.
 //!
+//! Facts that nobody waits for also wake nobody: waking a thread costs the caller more than everything else that a
+//! decision does. While there is traffic the writer looks into its queue every [`LOOK`]; once it was quiet for
+//! [`QUIET`], it sleeps, and the next fact wakes it. Whoever waits for an answer wakes it at once.
+//!
 //! The queue is bounded. Facts that nobody waits for (decisions, attempts) are refused when it is full, and counted;
 //! signals have a bound of their own, so that a flood of decisions never pushes evidence out.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use kalibr_core::ids::Timestamp;
@@ -56,6 +60,11 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(10), Duration::from_s
 const LONG: Duration = Duration::from_millis(10);
 const BREATH: Duration = Duration::from_millis(4);
 
+/// How often the writer looks for facts that nobody waits for, while there are some.
+const LOOK: Duration = Duration::from_millis(2);
+/// How long it goes on looking when there are none.
+const QUIET: Duration = Duration::from_millis(100);
+
 enum Message {
     Append(Fact, Option<Ack>),
     /// Commits nothing; its ack tells that all before it is in.
@@ -71,6 +80,10 @@ struct Shared {
     dropped: AtomicU64,
     lost: AtomicU64,
     stopping: AtomicBool,
+    /// Whether the worker sleeps until it is woken, and does not look by itself.
+    asleep: AtomicBool,
+    /// Whether nobody sends any more.
+    abandoned: AtomicBool,
     stalled_since: Mutex<Option<Instant>>,
 }
 
@@ -82,12 +95,13 @@ impl Shared {
     fn stalled_since(&self) -> Option<Instant> {
         *self.stalled_lock()
     }
+}
 
-    fn of(&self, fact: &Fact) -> &AtomicUsize {
-        match fact {
-            Fact::Decision(_) | Fact::Attempt(_) => &self.log,
-            Fact::Signal(_) | Fact::Withdrawal(..) | Fact::Anchor(_) => &self.evidence,
-        }
+/// Whether a fact is of the log, which nobody waits for, or evidence.
+fn is_log(fact: &Fact) -> bool {
+    match fact {
+        Fact::Decision(_) | Fact::Attempt(_) => true,
+        Fact::Signal(_) | Fact::Withdrawal(..) | Fact::Anchor(_) => false,
     }
 }
 
@@ -97,6 +111,7 @@ pub struct Writer {
     shared: Arc<Shared>,
     config: WriterConfig,
     thread: Mutex<Option<JoinHandle<()>>>,
+    worker: Thread,
 }
 
 impl std::fmt::Debug for Writer {
@@ -124,7 +139,8 @@ impl Writer {
         let work =
             Worker { ledger, shared: Arc::clone(&shared), messages, batch: config.batch, clock, committed };
         let thread = std::thread::Builder::new().name("kalibr-writer".into()).spawn(move || work.run())?;
-        Ok(Self { queue, shared, config, thread: Mutex::new(Some(thread)) })
+        let worker = thread.thread().clone();
+        Ok(Self { queue, shared, config, thread: Mutex::new(Some(thread)), worker })
     }
 
     /// Queues a fact; `ack` hears what became of it once it is durable.
@@ -133,9 +149,13 @@ impl Writer {
     /// [`QueueFull`] when the fact was not taken; a decision or attempt that was not taken is counted in
     /// [`Writer::dropped`].
     pub fn append(&self, fact: Fact, ack: Option<Ack>) -> Result<(), QueueFull> {
-        let log = matches!(fact, Fact::Decision(_) | Fact::Attempt(_));
-        let limit = if log { self.config.log_limit } else { self.config.evidence_limit };
-        let depth = self.shared.of(&fact);
+        let log = is_log(&fact);
+        let (depth, limit) = if log {
+            (&self.shared.log, self.config.log_limit)
+        } else {
+            (&self.shared.evidence, self.config.evidence_limit)
+        };
+        let urgent = !log || ack.is_some();
         if depth.fetch_add(1, Ordering::Relaxed) >= limit
             || self.queue.send(Message::Append(fact, ack)).is_err()
         {
@@ -145,7 +165,17 @@ impl Writer {
             }
             return Err(QueueFull);
         }
+        self.wake(urgent);
         Ok(())
+    }
+
+    /// Tells the worker that something was queued: at once, or only if it would not look by itself.
+    fn wake(&self, urgent: bool) {
+        // Pairs with the fence of `Worker::sleep`: either it sees what was queued, or this sees it asleep.
+        fence(Ordering::SeqCst);
+        if urgent || self.shared.asleep.load(Ordering::Relaxed) {
+            self.worker.unpark();
+        }
     }
 
     /// `ack` is called once everything queued before is durable.
@@ -155,6 +185,7 @@ impl Writer {
         {
             ack(Err(StoreError::Closed));
         }
+        self.wake(true);
     }
 
     /// Facts that wait for the ledger.
@@ -191,6 +222,7 @@ impl Writer {
             return self.waiting() == 0;
         };
         let _ = self.queue.send(Message::Stop);
+        self.wake(true);
         let deadline = Instant::now() + patience;
         while !thread.is_finished() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
@@ -199,6 +231,14 @@ impl Writer {
         self.shared.stopping.store(true, Ordering::Relaxed);
         let _ = thread.join();
         in_time
+    }
+}
+
+impl Drop for Writer {
+    /// A worker that nobody can send to any more writes what is queued and ends: it must look for that.
+    fn drop(&mut self) {
+        self.shared.abandoned.store(true, Ordering::Release);
+        self.worker.unpark();
     }
 }
 
@@ -258,7 +298,7 @@ impl<C: Fn() -> Timestamp, D: Fn(i64)> Worker<C, D> {
     /// Waits for something to do; `None` when nobody can send any more.
     fn take(&self) -> Option<Taken> {
         let mut taken = Taken::default();
-        let mut next = Some(self.messages.recv().ok()?);
+        let mut next = Some(self.next()?);
         while let Some(message) = next {
             match message {
                 Message::Append(fact, ack) => {
@@ -278,6 +318,37 @@ impl<C: Fn() -> Timestamp, D: Fn(i64)> Worker<C, D> {
             next = if taken.facts.len() < self.batch { self.messages.try_recv().ok() } else { None };
         }
         Some(taken)
+    }
+
+    fn next(&self) -> Option<Message> {
+        let begun = Instant::now();
+        loop {
+            // Before looking: what was sent before the last sender went is still found.
+            let abandoned = self.shared.abandoned.load(Ordering::Acquire);
+            match self.messages.try_recv() {
+                Ok(message) => return Some(message),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) if abandoned => return None,
+                Err(TryRecvError::Empty) if begun.elapsed() < QUIET => std::thread::park_timeout(LOOK),
+                Err(TryRecvError::Empty) => {
+                    if let Some(message) = self.sleep() {
+                        return Some(message);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sleeps until it is woken, unless something is queued already.
+    fn sleep(&self) -> Option<Message> {
+        self.shared.asleep.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        let queued = self.messages.try_recv().ok();
+        if queued.is_none() && !self.shared.abandoned.load(Ordering::Acquire) {
+            std::thread::park();
+        }
+        self.shared.asleep.store(false, Ordering::Relaxed);
+        queued
     }
 
     /// Commits the facts and tells who waits. Returns how many were lost.
@@ -318,9 +389,10 @@ impl<C: Fn() -> Timestamp, D: Fn(i64)> Worker<C, D> {
     }
 
     fn leave(&self, facts: &[Fact]) {
-        for fact in facts {
-            self.shared.of(fact).fetch_sub(1, Ordering::Relaxed);
-        }
+        // At once and not one by one: senders count on the same numbers.
+        let log = facts.iter().filter(|fact| is_log(fact)).count();
+        self.shared.log.fetch_sub(log, Ordering::Relaxed);
+        self.shared.evidence.fetch_sub(facts.len() - log, Ordering::Relaxed);
     }
 
     /// Commits, again and again while the ledger is out of reach and the process is not closing.

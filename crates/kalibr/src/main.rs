@@ -1,7 +1,9 @@
 //! `kalibr`: a self-hosted LLM gateway that learns from what users did with an answer.
 
+mod change;
 mod demo;
 mod doctor;
+mod replay;
 mod serve;
 mod show;
 
@@ -10,6 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use kalibr_engine::core::ids::Goal;
 use kalibr_engine::{Config, Engine, EngineConfig, Home};
 
 /// Route each request to the model, tools and parameters that have been working for real users.
@@ -46,6 +49,29 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Freeze a goal: it routes by what is known now and learns nothing, until it is thawed.
+    Freeze {
+        /// Its name.
+        goal: Goal,
+    },
+    /// Let a frozen goal learn again.
+    Thaw {
+        /// Its name.
+        goal: Goal,
+    },
+    /// Let a goal learn from scratch. What happened stays in the ledger.
+    Reset {
+        /// Its name.
+        goal: Goal,
+        /// Undo the last reset instead.
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Let a goal that was rolled back to its baseline follow what is learned again.
+    Resume {
+        /// Its name.
+        goal: Goal,
+    },
     /// Tell what was known, what was chosen, what came of it, and what that changed.
     Explain {
         /// A decision's trace id, or an id that its session was anchored with.
@@ -54,6 +80,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Tell what another policy would have earned, from the log and its exact probabilities.
+    Replay(replay::Arguments),
     /// Check that what was learned is what happened: count everything again from the facts and compare.
     Doctor {
         /// Put wrong counters right. Nothing need be stopped.
@@ -76,9 +104,23 @@ fn main() -> ExitCode {
         Command::Serve { listen, config } => serve::serve(listen.as_deref(), config.as_deref()),
         Command::Demo { json, serve } => demo::demo(json, serve),
         Command::Goals { json } => open().and_then(|engine| show::goals(engine.as_ref(), json)),
+        Command::Freeze { goal } => {
+            open().and_then(|engine| change::change(engine.as_ref(), &goal, change::FREEZE))
+        }
+        Command::Thaw { goal } => {
+            open().and_then(|engine| change::change(engine.as_ref(), &goal, change::THAW))
+        }
+        Command::Reset { goal, undo } => {
+            let what = if undo { change::UNDO_RESET } else { change::RESET };
+            open().and_then(|engine| change::change(engine.as_ref(), &goal, what))
+        }
+        Command::Resume { goal } => {
+            open().and_then(|engine| change::change(engine.as_ref(), &goal, change::RESUME))
+        }
         Command::Explain { trace_id, json } => {
             open().and_then(|engine| show::explain(engine.as_ref(), &trace_id, json))
         }
+        Command::Replay(asked) => replay::replay(asked, open),
         Command::Doctor { repair, json } => {
             Home::from_env(&env).map_err(Into::into).and_then(|home| doctor::doctor(&home, repair, json))
         }

@@ -5,7 +5,9 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use kalibr_engine::{Engine, Explanation, GoalInfo, LearnedScope, ProviderInfo};
+use kalibr_engine::core::confidence::{Interval, IntervalKind};
+use kalibr_engine::core::safety::Side;
+use kalibr_engine::{Engine, Explanation, GoalInfo, LearnedScope, NotCounted, ProviderInfo};
 
 /// Nothing is queued by reading: closing is quick.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -29,11 +31,26 @@ pub(crate) fn goals(engine: Option<&Engine>, json: bool) -> anyhow::Result<ExitC
 
 fn goal_text(goal: &GoalInfo) -> String {
     let mut text = format!("{}\n", goal.name);
+    if let Some(at) = &goal.frozen_at {
+        let _ = writeln!(text, "  frozen since {at}: learns nothing until `kalibr thaw {}`", goal.name);
+    }
+    if let Some(at) = &goal.reset_at {
+        let _ = writeln!(text, "  learns from scratch since {at}");
+    }
+    if let Some(rolled_back) = &goal.rolled_back {
+        let _ = writeln!(
+            text,
+            "  rolled back to its baseline at {}, which was shown to serve better by {:.3} or more; `kalibr resume {}` \
+             when the cause is found",
+            rolled_back.at, rolled_back.baseline_better_by, goal.name
+        );
+    }
     for scope in &goal.learned {
         let place = scope_name(scope);
         if !place.is_empty() {
             let _ = writeln!(text, "  {place}");
         }
+        let _ = writeln!(text, "  {}", scope.verdict.sentence);
         for (path, learned) in scope
             .paths
             .iter()
@@ -41,13 +58,15 @@ fn goal_text(goal: &GoalInfo) -> String {
         {
             let _ = writeln!(
                 text,
-                "  {:>6.1} % of requests   success {:.2} ± {:.2} ({} graded of {})   best with {:.0} %   {}",
+                "  {:>6.1} % of requests   best with {:>3.0} %, loss {:.3}   success {:.2}, {}, {}   {} graded of {}   {}",
                 100.0 * learned.share,
+                100.0 * learned.p_best,
+                learned.expected_loss,
                 learned.expected,
-                learned.deviation,
+                interval(&learned.credible),
+                interval(&learned.guaranteed),
                 learned.graded,
                 learned.attempts,
-                100.0 * learned.p_best,
                 path.label,
             );
         }
@@ -79,6 +98,15 @@ fn providers_text(providers: &[ProviderInfo]) -> Option<String> {
         }
     }
     any.then_some(text)
+}
+
+/// An interval with what it promises.
+fn interval(interval: &Interval) -> String {
+    let kind = match interval.kind {
+        IntervalKind::Credible => "credible",
+        IntervalKind::Guaranteed => "guaranteed",
+    };
+    format!("{kind} {:.2} to {:.2}", interval.low, interval.high)
 }
 
 fn scope_name(scope: &LearnedScope) -> String {
@@ -117,6 +145,18 @@ fn explanation_text(e: &Explanation) -> String {
         e.goal, e.decided_at, e.epoch, e.table_version
     );
     let _ = writeln!(text, "  chosen: {} with probability {:.3}", e.chosen.label, e.propensity);
+    if e.side == Some(Side::HeldOut) {
+        text += "  held out: it took the baseline whatever was learned\n";
+    }
+    if e.rolled_back {
+        text += "  the goal was rolled back to its baseline\n";
+    }
+    text += match e.not_counted {
+        Some(NotCounted::Frozen) => "  counts nothing: the goal was frozen\n",
+        Some(NotCounted::UserCap) => "  counts nothing: its user made as many before it as count\n",
+        Some(NotCounted::BeforeReset) => "  counts nothing: the goal was reset since\n",
+        None => "",
+    };
     if !e.considered.is_empty() {
         text += "known then\n";
     }
@@ -163,13 +203,20 @@ fn explanation_text(e: &Explanation) -> String {
     for x in &e.effect {
         let _ = writeln!(
             text,
-            "  {}: success {:.3} to {:.3}, share {:.1} % to {:.1} %",
+            "  {}: success {:.3} to {:.3}, share {:.1} % to {:.1} %; now best with {:.0} %, loss {:.3}, {}, {}",
             x.path.label,
             x.expected_without,
             x.expected_with,
             100.0 * x.share_without,
-            100.0 * x.share_with
+            100.0 * x.share_with,
+            100.0 * x.p_best,
+            x.expected_loss,
+            interval(&x.credible),
+            interval(&x.guaranteed)
         );
+    }
+    if let Some(verdict) = &e.verdict {
+        let _ = writeln!(text, "in all\n  {}", verdict.sentence);
     }
     text
 }

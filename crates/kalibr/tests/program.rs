@@ -48,8 +48,22 @@ fn explain_tells_the_same_in_a_terminal_and_over_http_while_the_server_runs() {
     assert_eq!(over_http, in_terminal);
 
     let plain = text(&kalibr(folder.path()).args(["explain", &trace]).output().unwrap().stdout);
-    for word in ["goal g", "chosen: sim/", "answered", "action: output_edited", "what it changed"] {
+    for word in [
+        "goal g",
+        "chosen: sim/",
+        "answered",
+        "action: output_edited",
+        "what it changed",
+        "credible 0.",
+        "guaranteed 0.00 to 1.00",
+        "not enough data yet: about",
+    ] {
         assert!(plain.contains(word), "{word:?} is not in:\n{plain}");
+    }
+    let goals = text(&kalibr(folder.path()).arg("goals").output().unwrap().stdout);
+    for word in ["g\n  not enough data yet: about", "% of requests", "best with", "loss 0.", "1 graded of 1"]
+    {
+        assert!(goals.contains(word), "{word:?} is not in:\n{goals}");
     }
 }
 
@@ -140,5 +154,54 @@ fn doctor_makes_no_ledger_where_there_is_none() {
     let output = kalibr(folder.path()).arg("doctor").output().unwrap();
     assert!(!output.status.success());
     assert!(text(&output.stderr).contains("KALIBR_HOME"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_goal_is_frozen_thawed_and_reset_from_a_terminal_while_the_server_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    configure(folder.path());
+    let server = Server::start(folder.path());
+    let run = |arguments: &[&str]| {
+        let output = kalibr(folder.path()).args(arguments).output().unwrap();
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let goal = || http(&server.addr, "GET", "/v1/goals/g", "").unwrap().json();
+    let until = |what: &dyn Fn() -> bool| {
+        let begun = std::time::Instant::now();
+        while !what() {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(10), "the server did not follow");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    let (well, said) = run(&["freeze", "g"]);
+    assert!(well && said.contains("goal g is frozen"), "{said}");
+    until(&|| goal()["frozen_at"].is_string());
+    let (trace, _) = ask(&server.addr).unwrap();
+    let (_, said) = run(&["goals"]);
+    assert!(said.contains("frozen since") && said.contains("kalibr thaw g"), "{said}");
+    let explained = || run(&["explain", &trace]).1;
+    until(&|| explained().contains("counts nothing: the goal was frozen"));
+    let (well, said) = run(&["reset", "g"]);
+    assert!(!well && said.contains("thaw it first"), "{said}");
+    assert!(run(&["thaw", "g"]).0);
+    until(&|| goal()["frozen_at"].is_null());
+    assert!(run(&["reset", "g"]).0);
+    until(&|| goal()["reset_at"].is_string());
+    assert!(run(&["reset", "g", "--undo"]).0);
+    until(&|| goal()["reset_at"].is_null());
+    let (well, said) = run(&["reset", "g", "--undo"]);
+    assert!(!well && said.contains("nothing to undo"), "{said}");
+    assert!(run(&["resume", "g"]).0);
+    let (well, said) = run(&["freeze", "nobody"]);
+    assert!(!well && said.contains("no goal named nobody"), "{said}");
+    assert!(server.terminate());
+}
+
+#[test]
+fn what_is_done_to_a_goal_makes_no_ledger_where_there_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = kalibr(folder.path()).args(["freeze", "g"]).output().unwrap();
+    assert!(!output.status.success() && text(&output.stderr).contains("KALIBR_HOME"));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -22,7 +22,7 @@ struct Minute {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     /// Oldest first, none twice.
     minutes: VecDeque<Minute>,
 }
@@ -31,7 +31,7 @@ impl Tally {
     /// How far back anything counts, in microseconds.
     pub(super) const MEMORY: i64 = KEPT * MINUTE;
 
-    pub(super) fn add(&mut self, now: Timestamp, answered: u32, failed: u32) {
+    pub(crate) fn add(&mut self, now: Timestamp, answered: u32, failed: u32) {
         let at = now.0.div_euclid(MINUTE);
         let mut here = Minute { at, answered, failed };
         // What a clock that has jumped back since calls the future has happened by now.
@@ -61,7 +61,7 @@ impl Tally {
     ///
     /// `Beta(1 + Σ w a, Σ w f)` with `w = 2^(-age / 30 min)`: one imagined answer stands beside what was seen, so that a
     /// place is taken to work until it is seen to fail.
-    pub(super) fn available(&self, now: Timestamp) -> Option<Beta> {
+    pub(crate) fn available(&self, now: Timestamp) -> Option<Beta> {
         let at = now.0.div_euclid(MINUTE);
         let (mut answered, mut failed) = (0.0, 0.0);
         for minute in &self.minutes {

@@ -70,7 +70,7 @@ impl Latencies {
 }
 
 /// Several histograms, each with the weight that its age leaves it: see [`LatencySummary::of`].
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct LatencySummary {
     weights: Vec<(u8, f64)>,
 }

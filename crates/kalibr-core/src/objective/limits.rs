@@ -99,8 +99,10 @@ pub enum NotEligible {
     NotAsGoodAsBaseline,
     /// Hard: its provider, its model or the path itself does not answer just now.
     Unavailable(Unavailable),
-    /// Hard: the caller ruled it out for this request.
-    NotAsked,
+    /// Hard: it is none of the paths that the caller allows.
+    NotACandidate,
+    /// Hard: the caller forced another model.
+    AnotherForced,
 }
 
 impl NotEligible {
@@ -116,7 +118,8 @@ impl NotEligible {
             Self::TooRisky => "path_risk",
             Self::NotAsGoodAsBaseline => "task_risk",
             Self::Unavailable(_) => "unavailable",
-            Self::NotAsked => "not_asked",
+            Self::NotACandidate => "not_a_candidate",
+            Self::AnotherForced => "another_forced",
         }
     }
 
@@ -152,7 +155,8 @@ impl fmt::Display for NotEligible {
                 f.write_str("the task's risk is high, and it was not shown to be as good as the baseline")
             }
             Self::Unavailable(why) => why.fmt(f),
-            Self::NotAsked => f.write_str("ruled out for this request"),
+            Self::NotACandidate => f.write_str("not among the candidates"),
+            Self::AnotherForced => f.write_str("another model was forced"),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What is computed at a refresh: see the head of [`super`].
 
-use super::{ChoiceRules, Known, Prepared};
-use crate::objective::{NotEligible, Objective, Offer, Pacer, p_within};
-use crate::posterior::Beta;
-use crate::safety::{guaranteed_share, leader};
+use std::sync::OnceLock;
+
+use super::{Asked, ChoiceRules, Known, NoneEligible, PathRules, Prepared};
+use crate::objective::{NotEligible, Objective, Offer, Pacer};
+use crate::safety::guaranteed_share;
 
 /// What the goal's state adds to its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -46,23 +47,20 @@ impl ChoiceRules {
     /// ```
     /// use kalibr_core::posterior::Beta;
     /// use kalibr_core::rules::{ChoiceRules, Known, Standing};
-    /// use kalibr_core::safety::Risk;
     ///
     /// let paths = [Known::of(Beta { alpha: 90.0, beta: 10.0 }), Known::of(Beta { alpha: 10.0, beta: 90.0 })];
     /// let prepared = ChoiceRules::default().prepare(&paths, &Standing::default());
-    /// let choices = prepared.choices(Risk::Low, |_| true).unwrap();
+    /// let choices = prepared.usual().unwrap();
     /// assert!((choices.propensities[1] - 0.01).abs() < 1e-9); // The floor.
     /// ```
     pub fn prepare(&self, paths: &[Known], standing: &Standing) -> Prepared {
         let baseline = standing.baseline.filter(|&at| at < paths.len());
         let hard: Vec<_> = paths.iter().map(|path| self.limits.hard(&path.offer)).collect();
-        let soft = paths.iter().map(|path| self.soft(&path.offer, standing.pacer)).collect();
         let open: Vec<usize> = (0..paths.len()).filter(|&at| hard[at].is_none()).collect();
         let offers: Vec<Offer> = open.iter().map(|&at| paths[at].offer.clone()).collect();
         let mut weights = vec![0.0; paths.len()];
         let of_open = self.objective.weights(&offers, standing.pacer);
         open.iter().zip(of_open).for_each(|(&at, weight)| weights[at] = weight);
-        let success: Vec<Beta> = paths.iter().map(|path| path.offer.success).collect();
         let share = match (baseline, self.guarantee) {
             (Some(_), _) if standing.rolled_back => 0.0,
             (Some(at), Some(guarantee)) => {
@@ -71,19 +69,26 @@ impl ChoiceRules {
             }
             _ => 1.0,
         };
-        Prepared {
-            as_good: as_good(&success, baseline, self.risk_delta),
-            risk: paths.iter().map(|path| path.risk).collect(),
-            success,
-            weights,
+        let path = |((path, &weight), hard): ((&Known, &f64), Option<NotEligible>)| PathRules {
+            soft: self.soft(&path.offer, standing.pacer),
+            offer: path.offer.clone(),
+            risk: path.risk,
+            weight,
             hard,
-            soft,
+        };
+        let mut prepared = Prepared {
+            paths: paths.iter().zip(&weights).zip(hard).map(path).collect(),
+            as_good: OnceLock::new(),
+            risk_delta: self.risk_delta,
             floor: self.floor,
             exploration_cap: self.exploration_cap.clamp(0.0, 1.0),
             baseline,
             share,
             holdout: self.holdout.clamp(0.0, 0.5),
-        }
+            usual: Err(NoneEligible { reasons: Vec::new() }),
+        };
+        prepared.usual = prepared.choices(&Asked::default(), |_| None);
+        prepared
     }
 
     /// The soft limit that a path misses: an overspent budget first, for it is the goal's own.
@@ -98,14 +103,4 @@ impl ChoiceRules {
         }
         self.limits.soft(offer)
     }
-}
-
-/// P(q_a >= q_baseline − δ) for each path, 1 for the baseline. Without a baseline, the path of the greatest expected
-/// success stands in for it.
-fn as_good(success: &[Beta], baseline: Option<usize>, delta: f64) -> Vec<f64> {
-    let means: Vec<f64> = success.iter().map(|path| path.mean()).collect();
-    let Some(reference) = baseline.or_else(|| leader(&means)) else { return Vec::new() };
-    (0..success.len())
-        .map(|at| if at == reference { 1.0 } else { p_within(&[success[at], success[reference]], delta)[0] })
-        .collect()
 }

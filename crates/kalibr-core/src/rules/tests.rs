@@ -31,6 +31,14 @@ fn task() -> impl Strategy<Value = Risk> {
     prop_oneof![Just(Risk::Low), Just(Risk::Medium), Just(Risk::High)]
 }
 
+fn at_risk(risk: Risk) -> Asked {
+    Asked { risk, ..Asked::default() }
+}
+
+fn out(is: bool) -> Option<NotEligible> {
+    is.then_some(NotEligible::NotACandidate)
+}
+
 proptest! {
     #[test]
     fn propensities_sum_to_one_and_only_eligible_paths_have_any(
@@ -39,7 +47,7 @@ proptest! {
     ) {
         prop_assert_eq!(rules.problem(), None);
         let standing = Standing { baseline, rolled_back, ..Standing::default() };
-        match rules.prepare(&paths, &standing).choices(task, |at| mask[at]) {
+        match rules.prepare(&paths, &standing).choices(&at_risk(task), |at| out(!mask[at])) {
             Ok(choices) => {
                 prop_assert!((choices.propensities.iter().sum::<f64>() - 1.0).abs() < 1e-9);
                 for (p, reason) in choices.propensities.iter().zip(&choices.not_eligible) {
@@ -60,7 +68,7 @@ proptest! {
         let paths: Vec<Known> = paths.into_iter().map(|path| Known { risk: Risk::Low, ..path }).collect();
         let rules = ChoiceRules { floor, exploration_cap: cap, ..ChoiceRules::default() };
         let prepared = rules.prepare(&paths, &Standing::default());
-        let choices = prepared.choices(task, |_| true).unwrap();
+        let choices = prepared.choices(&at_risk(task), |_| None).unwrap();
         let open: Vec<f64> = choices.propensities.iter().copied().zip(&choices.not_eligible)
             .filter(|(_, reason)| reason.is_none()).map(|(p, _)| p).collect();
         let count = open.len() as f64;
@@ -78,15 +86,15 @@ proptest! {
         let paths: Vec<Known> = paths.into_iter().map(|path| Known { risk: Risk::Low, ..path }).collect();
         let rules = ChoiceRules { holdout, ..ChoiceRules::default() };
         let standing = Standing { baseline: Some(1), ..Standing::default() };
-        let choices = rules.prepare(&paths, &standing).choices(Risk::Low, |_| true).unwrap();
+        let choices = rules.prepare(&paths, &standing).choices(&Asked::default(), |_| None).unwrap();
         let steps = 20_000;
         let (mut share, mut held) = (vec![0.0; paths.len()], 0.0);
         for step in 0..steps {
             let drawn = choices.draw((f64::from(step) + 0.5) / f64::from(steps));
             prop_assert_eq!(drawn.propensity, choices.propensities[drawn.index]);
-            prop_assert!(!drawn.held_out || drawn.index == 1);
+            prop_assert!(!drawn.held_out() || drawn.index == 1);
             share[drawn.index] += 1.0 / f64::from(steps);
-            held += f64::from(u8::from(drawn.held_out)) / f64::from(steps);
+            held += f64::from(u8::from(drawn.held_out())) / f64::from(steps);
         }
         prop_assert!((held - holdout).abs() < 2e-4);
         for (a, b) in share.iter().zip(&choices.propensities) {
@@ -115,7 +123,7 @@ fn a_hard_cap_that_leaves_no_path_is_an_error_that_names_each_reason() {
     let mut unknown = path(0.9, 0.0);
     unknown.offer.dollars = None;
     let prepared = rules.prepare(&[path(0.9, 0.015), path(0.2, 0.0001), unknown], &Standing::default());
-    let none = prepared.choices(Risk::Low, |_| true).unwrap_err();
+    let none = prepared.choices(&Asked::default(), |_| None).unwrap_err();
     assert_eq!(
         none.to_string(),
         "no path may be chosen; \
@@ -132,17 +140,19 @@ fn a_latency_objective_rules_out_slow_paths_but_never_the_last_one() {
     let rules =
         ChoiceRules { limits: Limits { slo: Some(slo), ..Limits::default() }, ..ChoiceRules::default() };
     let prepared = rules.prepare(&[slow(0.9, 50), slow(0.7, 99), slow(0.8, 80)], &Standing::default());
-    let choices = prepared.choices(Risk::Low, |_| true).unwrap();
+    let choices = prepared.choices(&Asked::default(), |_| None).unwrap();
     assert_eq!(choices.propensities, [0.0, 1.0, 0.0]);
     assert_eq!(choices.not_eligible[0].map(|r| r.as_str()), Some("latency_slo"));
     // Without the fast one, the one that misses least.
-    let choices = prepared.choices(Risk::Low, |at| at != 1).unwrap();
+    let choices = prepared.choices(&Asked::default(), |at| out(at == 1)).unwrap();
     assert_eq!(choices.propensities, [0.0, 0.0, 1.0]);
     // As a hard cap the same is an error.
     let limits = Limits { max_latency_ms: Some(1_000), ..Limits::default() };
     let hard = ChoiceRules { limits, ..ChoiceRules::default() };
     let prepared = hard.prepare(&[slow(0.9, 50)], &Standing::default());
-    assert!(prepared.choices(Risk::Low, |_| true).unwrap_err().to_string().contains("max_latency_ms"));
+    assert!(
+        prepared.choices(&Asked::default(), |_| None).unwrap_err().to_string().contains("max_latency_ms")
+    );
 }
 
 #[test]
@@ -155,7 +165,7 @@ fn a_path_that_nobody_knows_is_not_ruled_out_by_limits_of_quality_and_latency() 
     };
     let rules = ChoiceRules { limits, ..ChoiceRules::default() };
     let prepared = rules.prepare(&[Known::of(Beta::UNIFORM)], &Standing::default());
-    assert_eq!(prepared.choices(Risk::Low, |_| true).unwrap().propensities, [1.0]);
+    assert_eq!(prepared.choices(&Asked::default(), |_| None).unwrap().propensities, [1.0]);
 }
 
 #[test]
@@ -164,14 +174,14 @@ fn a_high_risk_task_goes_only_to_paths_shown_as_good_as_the_baseline() {
     let paths = [path(0.8, 0.01), path(0.85, 0.01), unknown, path(0.7, 0.01)];
     let standing = Standing { baseline: Some(0), ..Standing::default() };
     let prepared = ChoiceRules::default().prepare(&paths, &standing);
-    let choices = prepared.choices(Risk::High, |_| true).unwrap();
+    let choices = prepared.choices(&at_risk(Risk::High), |_| None).unwrap();
     assert_eq!(
         choices.not_eligible.iter().map(Option::is_some).collect::<Vec<_>>(),
         [false, false, true, true]
     );
-    assert!(prepared.choices(Risk::Low, |_| true).unwrap().propensities[2] >= 0.01);
+    assert!(prepared.choices(&Asked::default(), |_| None).unwrap().propensities[2] >= 0.01);
     // The baseline is not among the candidates: the one likeliest to be as good.
-    let choices = prepared.choices(Risk::High, |at| at > 1).unwrap();
+    let choices = prepared.choices(&at_risk(Risk::High), |at| out(at <= 1)).unwrap();
     assert_eq!(choices.propensities, [0.0, 0.0, 1.0, 0.0]);
 }
 
@@ -179,8 +189,8 @@ fn a_high_risk_task_goes_only_to_paths_shown_as_good_as_the_baseline() {
 fn a_path_marked_as_risky_serves_only_tasks_of_low_risk() {
     let risky = Known { risk: Risk::High, ..path(0.9, 0.01) };
     let prepared = ChoiceRules::default().prepare(&[path(0.5, 0.01), risky], &Standing::default());
-    assert!(prepared.choices(Risk::Low, |_| true).unwrap().propensities[1] > 0.9);
-    let medium = prepared.choices(Risk::Medium, |_| true).unwrap();
+    assert!(prepared.choices(&Asked::default(), |_| None).unwrap().propensities[1] > 0.9);
+    let medium = prepared.choices(&at_risk(Risk::Medium), |_| None).unwrap();
     assert_eq!((medium.propensities[1], medium.not_eligible[1]), (0.0, Some(NotEligible::TooRisky)));
 }
 
@@ -188,8 +198,8 @@ fn a_path_marked_as_risky_serves_only_tasks_of_low_risk() {
 fn after_a_rollback_everything_goes_to_the_baseline_that_may() {
     let standing = Standing { baseline: Some(1), rolled_back: true, ..Standing::default() };
     let prepared = ChoiceRules::default().prepare(&[path(0.9, 0.01), path(0.5, 0.01)], &standing);
-    assert_eq!(prepared.choices(Risk::Low, |_| true).unwrap().propensities, [0.0, 1.0]);
-    assert_eq!(prepared.choices(Risk::Low, |at| at == 0).unwrap().propensities, [1.0, 0.0]);
+    assert_eq!(prepared.choices(&Asked::default(), |_| None).unwrap().propensities, [0.0, 1.0]);
+    assert_eq!(prepared.choices(&Asked::default(), |at| out(at != 0)).unwrap().propensities, [1.0, 0.0]);
 }
 
 #[test]

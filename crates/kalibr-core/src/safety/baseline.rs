@@ -12,12 +12,12 @@
 //! propensities exact: decisions are a mixture of the router and the baseline ([`mixed`]).
 //!
 //! All of it is a function of integers (graded decisions and their scores per path). Bounds are the anytime-valid
-//! intervals of [`super::interval`], each at `error` / number of paths, so the guarantee holds at all check-points
+//! intervals of [`crate::anytime::interval`], each at `error` / number of paths, so the guarantee holds at all check-points
 //! together with probability 1 − `error`. The baseline's rate is not known either: of its interval the worse end counts.
 
 use serde::{Deserialize, Serialize};
 
-use super::interval;
+use crate::anytime::interval;
 use crate::counters::Count;
 
 /// What is guaranteed.

@@ -7,16 +7,29 @@
 //! a window's end.
 
 use std::collections::HashMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::{Timestamp, TraceId};
 
 /// How much one user counts in a scope (a goal's pipeline and bucket).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+///
+/// Read from a number, decisions a day, or from both fields:
+///
+/// ```
+/// use kalibr_core::safety::UserCap;
+///
+/// let read = |text| serde_json::from_str::<UserCap>(text).unwrap();
+/// assert_eq!(read("20"), UserCap { decisions: 20, window_seconds: 86_400 });
+/// assert_eq!(read(r#"{"decisions": 5, "window_seconds": 3600}"#).window_seconds, 3_600);
+/// assert!(!read("0").is_on());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct UserCap {
-    /// Decisions of one user that count in a window.
+    /// Decisions of one user that count in a window; 0: all do.
     pub decisions: u32,
     /// The length of a window in seconds, > 0.
     pub window_seconds: u32,
@@ -29,11 +42,65 @@ impl Default for UserCap {
     }
 }
 
+impl<'de> Deserialize<'de> for UserCap {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Spelled;
+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Fields {
+            decisions: u32,
+            window_seconds: Option<u32>,
+        }
+
+        impl<'de> Visitor<'de> for Spelled {
+            type Value = UserCap;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of decisions a day (0: no cap), or decisions and window_seconds")
+            }
+
+            fn visit_u64<E: Error>(self, decisions: u64) -> Result<UserCap, E> {
+                let decisions = u32::try_from(decisions).unwrap_or(u32::MAX);
+                Ok(UserCap { decisions, ..UserCap::default() })
+            }
+
+            fn visit_i64<E: Error>(self, decisions: i64) -> Result<UserCap, E> {
+                let refused = |_| E::invalid_value(serde::de::Unexpected::Signed(decisions), &self);
+                u64::try_from(decisions).map_err(refused).and_then(|decisions| self.visit_u64(decisions))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<UserCap, A::Error> {
+                let Fields { decisions, window_seconds } =
+                    Fields::deserialize(MapAccessDeserializer::new(map))?;
+                let window_seconds = window_seconds.unwrap_or(UserCap::default().window_seconds);
+                Ok(UserCap { decisions, window_seconds })
+            }
+        }
+
+        from.deserialize_any(Spelled)
+    }
+}
+
 impl UserCap {
+    /// All decisions of a user count.
+    pub const OFF: Self = Self { decisions: 0, window_seconds: 86_400 };
+
     /// What is wrong with the settings, if anything.
     pub fn problem(&self) -> Option<&'static str> {
-        (self.decisions == 0 || self.window_seconds == 0)
-            .then_some("a cap on one user's weight is at least one decision in a window of at least a second")
+        (self.window_seconds == 0).then_some("the window of a user's cap is at least a second")
+    }
+
+    /// Whether decisions are left out at all.
+    pub fn is_on(&self) -> bool {
+        self.decisions > 0
+    }
+
+    /// The moments from which and before which decisions fall in the same window as this one.
+    pub fn stretch(&self, decided_at: Timestamp) -> (Timestamp, Timestamp) {
+        let length = i64::from(self.window_seconds.max(1)) * 1_000_000;
+        let from = self.window(decided_at).saturating_mul(length);
+        (Timestamp(from), Timestamp(from.saturating_add(length)))
     }
 
     /// The number of the window that a decision falls in.
@@ -67,7 +134,7 @@ pub fn counted(decisions: &[(Timestamp, TraceId)], cap: UserCap) -> Vec<bool> {
         last = Some(i);
         let taken = taken.entry(cap.window(decisions[i].0)).or_default();
         *taken += 1;
-        counted[i] = *taken <= cap.decisions;
+        counted[i] = !cap.is_on() || *taken <= cap.decisions;
     }
     counted
 }
@@ -102,6 +169,15 @@ mod tests {
         }
 
         #[test]
+        fn a_window_is_a_stretch_of_the_clock(at in -4_000_000_000i64..4_000_000_000, window_seconds in 1u32..200) {
+            let cap = UserCap { decisions: 1, window_seconds };
+            let (from, to) = cap.stretch(Timestamp(at));
+            prop_assert!((from.0..to.0).contains(&at));
+            let of = |at: i64| cap.window(Timestamp(at));
+            prop_assert!(of(from.0) == of(at) && of(to.0 - 1) == of(at) && of(to.0) == of(at) + 1);
+        }
+
+        #[test]
         fn no_window_counts_more_than_the_cap_and_one_row_more_changes_at_most_one_other(
             decisions in decisions(), limit in 1u32..5, window_seconds in 1u32..200,
         ) {
@@ -113,6 +189,7 @@ mod tests {
             if let Some((_, fewer)) = decisions.split_last() {
                 prop_assert!(set(fewer, cap).difference(&all).count() <= 1);
             }
+            prop_assert!(counted(&decisions, UserCap::OFF).iter().all(|is| *is));
         }
     }
 }

@@ -183,3 +183,28 @@ async fn an_unknown_address_and_a_wrong_method_say_what_there_is() {
         assert_eq!(reply.header("allow"), Some(allowed), "{address}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_is_none_or_has_no_end_is_refused_and_changes_nothing() {
+    let kalibr = Kalibr::with_paths(LAB, json!(["lab/one"])).await;
+    let trace = kalibr.asked().await;
+    let before = kalibr.counted().await;
+    for number in ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"] {
+        for (address, fields) in [
+            ("/v1/signals", format!(r#""type": "metric", "success": true, "trace_id": "{trace}", "score""#)),
+            ("/v1/signals", format!(r#""type": "user_accepted", "trace_id": "{trace}", "strength""#)),
+            ("/v1/signals", format!(r#""type": "user_accepted", "trace_id": "{trace}", "confidence""#)),
+            ("/v1/sessions/s/actions", r#""action_type": "output_edited", "edit_ratio""#.to_owned()),
+        ] {
+            let reply = kalibr.client.post_bytes(address, format!("{{{fields}: {number}}}")).await;
+            let message = reply.error(400, "invalid_json");
+            assert!(message.contains("line 1, column"), "{message}");
+        }
+        let put = format!(r#"{{"paths": ["lab/one"], "half_life": {number}}}"#);
+        let headers = [("content-type", "application/json")];
+        let reply = kalibr.client.call(Method::PUT, "/v1/goals/g", &headers, Bytes::from(put)).await;
+        reply.error(400, "invalid_json");
+    }
+    assert_eq!(kalibr.counted().await, before);
+    assert_eq!(kalibr.decision(&trace).await["evidence"], json!([]));
+}

@@ -12,6 +12,7 @@ mod learning;
 mod models;
 mod privacy;
 mod provider;
+mod replay;
 mod sessions;
 mod shutdown;
 mod signals;

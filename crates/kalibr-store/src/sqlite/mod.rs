@@ -4,8 +4,10 @@
 //! never holds up the others. All are opened on first use and closed by [`Ledger::suspend`].
 
 mod batch;
+mod cap;
 mod codec;
 mod goals;
+mod log;
 mod outcomes;
 mod read;
 mod recount;
@@ -23,11 +25,15 @@ use crate::error::StoreError;
 use crate::facts::{Fact, GoalId};
 use crate::gate::Gate;
 use crate::ledger::{
-    Changes, Committed, DecisionRecord, GoalRecord, Ledger, PastAttempt, PathUpdate, Piece, Recount,
+    CallRecord, Changes, Committed, DecisionRecord, GoalChange, GoalChanged, GoalRecord, Ledger,
+    LoggedDecision, PastAttempt, PathUpdate, Piece, Recount,
 };
 
 /// Schema versions, oldest first: `user_version` counts how many of them a file has been through.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("safety.sql")];
+
+/// The version since which the counters mean the same: what an older version counted is counted again.
+const COUNTS_AS_NOW: i64 = 2;
 
 /// How long one call waits for another process's transaction. The caller tries again after that.
 const BUSY: Duration = Duration::from_secs(1);
@@ -208,6 +214,9 @@ fn migrate(connection: &mut Connection) -> Result<(), Problem> {
     for step in MIGRATIONS.iter().skip(version as usize) {
         transaction.execute_batch(step)?;
     }
+    if (1..COUNTS_AS_NOW).contains(&version) {
+        recount::repair(&transaction)?;
+    }
     if version < newest {
         transaction.pragma_update(None, "user_version", newest)?;
     }
@@ -240,6 +249,15 @@ impl Ledger for SqliteLedger {
         self.write(|transaction| goals::remove(transaction, &self.tenant, name, now))
     }
 
+    fn change_goal(
+        &self,
+        name: &Goal,
+        change: &GoalChange,
+        now: Timestamp,
+    ) -> Result<GoalChanged, StoreError> {
+        self.write(|transaction| goals::change(transaction, &self.tenant, name, change, now))
+    }
+
     fn goal(&self, id: GoalId) -> Result<Option<GoalRecord>, StoreError> {
         self.with(&self.tail, |connection| read::goal(connection, id))
     }
@@ -259,6 +277,10 @@ impl Ledger for SqliteLedger {
         })
     }
 
+    fn calls(&self, decisions: u32, take: &mut dyn FnMut(CallRecord)) -> Result<(), StoreError> {
+        self.with(&self.tail, |connection| read::calls(connection, &self.tenant, decisions, take))
+    }
+
     fn decision(&self, trace: TraceId) -> Result<Option<DecisionRecord>, StoreError> {
         self.with(&self.reader, |connection| {
             let transaction = connection.transaction()?;
@@ -272,6 +294,23 @@ impl Ledger for SqliteLedger {
 
     fn anchored(&self, alias: KeyedHash, session: KeyedHash) -> Result<Option<TraceId>, StoreError> {
         self.with(&self.reader, |connection| read::anchored(connection, alias, session))
+    }
+
+    fn log(
+        &self,
+        goal: GoalId,
+        since: Option<Timestamp>,
+        most: usize,
+        take: &mut dyn FnMut(LoggedDecision),
+    ) -> Result<(), StoreError> {
+        let own = Mutex::default;
+        let traces = self.with(&own(), |connection| log::traces(connection, goal, since, most))?;
+        for part in traces.chunks(log::AT_ONCE) {
+            self.with(&own(), |connection| log::decisions(connection, part))?
+                .into_iter()
+                .for_each(&mut *take);
+        }
+        Ok(())
     }
 
     fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {

@@ -5,16 +5,33 @@ use std::sync::Arc;
 
 use kalibr_core::counters::{Cell, Count, Epoch};
 use kalibr_core::ids::{Goal, KeyedHash, PathId, Timestamp, TraceId};
-use kalibr_core::outcome::FailureCategory;
+use kalibr_core::outcome::{FailureCategory, Reply};
 use kalibr_core::path::PathSpec;
+use kalibr_core::safety::Side;
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::cap::{Caps, Place};
 use super::{Problem, codec};
-use crate::facts::{AttemptFact, DecisionFact, GoalId};
-use crate::ledger::{Change, Changes, DecisionRecord, GoalRecord, PathRecord, Piece, Scope, SignalRecord};
+use crate::facts::{AttemptFact, DecisionFact, GoalId, Marks};
+use crate::ledger::{
+    CallRecord, Change, Changes, DecisionRecord, Freeze, GoalRecord, PathRecord, Piece, Reset, RolledBack,
+    Scope, SignalRecord,
+};
 
 /// Most changes that one look at the tail takes; the rest comes with the next.
 const CHANGES_PER_LOOK: i64 = 20_000;
+
+/// What `head` reads of a goal `g`.
+macro_rules! goal_columns {
+    () => {
+        "g.id, g.name, g.settings, g.active, g.frozen_at, g.frozen_known, g.rolled_back_at, g.rolled_back_for,
+         g.watched_from, (SELECT max(epoch) FROM resets WHERE goal = g.id),
+         (SELECT at FROM resets WHERE goal = g.id ORDER BY epoch DESC LIMIT 1)"
+    };
+}
+
+/// The first column behind those.
+const PATH_AT: usize = 11;
 
 pub(super) fn last_change(connection: &Connection) -> Result<i64, Problem> {
     // Not max(seq): that would go back when old changes are dropped.
@@ -26,23 +43,19 @@ pub(super) fn last_change(connection: &Connection) -> Result<i64, Problem> {
 }
 
 pub(super) fn goal(connection: &Connection, id: GoalId) -> Result<Option<GoalRecord>, Problem> {
-    let head = connection
-        .prepare_cached("SELECT name, settings, active FROM goals WHERE id = ?1")?
-        .query_row([id.0], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    let Some((name, settings, active)) = head else {
-        return Ok(None);
-    };
-    let name = goal_name(&name)?;
+    let mut statement =
+        connection.prepare_cached(concat!("SELECT ", goal_columns!(), " FROM goals AS g WHERE g.id = ?1"))?;
+    let mut rows = statement.query([id.0])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let mut goal = head(row)?;
     let mut statement = connection.prepare_cached(
         "SELECT id, spec, enabled FROM paths WHERE goal = ?1 ORDER BY enabled DESC, position, id",
     )?;
     let mut rows = statement.query([id.0])?;
-    let mut paths = Vec::new();
     while let Some(row) = rows.next()? {
-        paths.push(path(row, None)?);
+        goal.paths.push(path(row, 0, None)?);
     }
-    Ok(Some(GoalRecord { id, name, settings, active, paths }))
+    Ok(Some(goal))
 }
 
 pub(super) fn snapshot(
@@ -77,26 +90,27 @@ pub(super) fn snapshot(
 }
 
 fn goals(connection: &Connection, tenant: &str, take: &mut dyn FnMut(Piece)) -> Result<(), Problem> {
-    let mut statement = connection.prepare_cached(
-        "SELECT p.id, p.spec, p.enabled, g.id, g.name, g.settings, g.active
-         FROM goals AS g LEFT JOIN paths AS p ON p.goal = g.id WHERE g.tenant = ?1
-         ORDER BY g.id, p.enabled DESC, p.position, p.id",
-    )?;
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT ",
+        goal_columns!(),
+        ", p.id, p.spec, p.enabled
+             FROM goals AS g LEFT JOIN paths AS p ON p.goal = g.id WHERE g.tenant = ?1
+             ORDER BY g.id, p.enabled DESC, p.position, p.id"
+    ))?;
     let mut rows = statement.query([tenant])?;
     let mut specs: HashMap<String, Arc<PathSpec>> = HashMap::new();
     let mut current: Option<GoalRecord> = None;
     while let Some(row) = rows.next()? {
-        let id = GoalId(row.get(3)?);
-        if current.as_ref().is_none_or(|goal| goal.id != id) {
-            let (name, settings, active) = (row.get::<_, String>(4)?, row.get(5)?, row.get(6)?);
-            let next = GoalRecord { id, name: goal_name(&name)?, settings, active, paths: Vec::new() };
-            if let Some(goal) = current.replace(next) {
-                take(Piece::Goal(goal));
-            }
+        let id = GoalId(row.get(0)?);
+        if current.as_ref().is_none_or(|goal| goal.id != id)
+            && let Some(goal) = current.replace(head(row)?)
+        {
+            take(Piece::Goal(goal));
         }
-        if let (Some(goal), Some(text)) = (&mut current, row.get_ref(1)?.as_str_or_null().ok().flatten()) {
+        let spec = row.get_ref(PATH_AT + 1)?.as_str_or_null().ok().flatten();
+        if let (Some(goal), Some(text)) = (&mut current, spec) {
             let known = specs.get(text).cloned();
-            let path = path(row, known)?;
+            let path = path(row, PATH_AT, known)?;
             specs.entry(text.to_owned()).or_insert_with(|| Arc::clone(&path.spec));
             goal.paths.push(path);
         }
@@ -107,14 +121,47 @@ fn goals(connection: &Connection, tenant: &str, take: &mut dyn FnMut(Piece)) -> 
     Ok(())
 }
 
-/// Reads a path whose columns start at 0: id, spec, enabled. `known` is its spec if it was read before.
-fn path(row: &Row<'_>, known: Option<Arc<PathSpec>>) -> Result<PathRecord, Problem> {
+/// Reads a path whose columns start at `at`: id, spec, enabled. `known` is its spec if it was read before.
+fn path(row: &Row<'_>, at: usize, known: Option<Arc<PathSpec>>) -> Result<PathRecord, Problem> {
     let spec = match known {
         Some(spec) => spec,
-        None => serde_json::from_str(&row.get::<_, String>(1)?)
+        None => serde_json::from_str(&row.get::<_, String>(at + 1)?)
             .map_err(|_| codec::damaged("a path is malformed"))?,
     };
-    Ok(PathRecord { id: PathId::from_bytes(row.get(0)?), spec, enabled: row.get(2)? })
+    Ok(PathRecord { id: PathId::from_bytes(row.get(at)?), spec, enabled: row.get(at + 2)? })
+}
+
+/// Reads a goal without its paths, whose columns are those of `goal_columns!`.
+fn head(row: &Row<'_>) -> Result<GoalRecord, Problem> {
+    let frozen_at: Option<i64> = row.get(4)?;
+    let rolled_back_at: Option<i64> = row.get(6)?;
+    let reset: Option<u32> = row.get(9)?;
+    Ok(GoalRecord {
+        id: GoalId(row.get(0)?),
+        name: goal_name(&row.get::<_, String>(1)?)?,
+        settings: row.get(2)?,
+        active: row.get(3)?,
+        paths: Vec::new(),
+        frozen: match frozen_at {
+            Some(at) => Some(Freeze {
+                at: Timestamp(at),
+                known: row.get::<_, Option<String>>(5)?.unwrap_or_default(),
+            }),
+            None => None,
+        },
+        rolled_back: match rolled_back_at {
+            Some(at) => Some(RolledBack {
+                at: Timestamp(at),
+                lower: row.get::<_, Option<f64>>(7)?.unwrap_or_default(),
+            }),
+            None => None,
+        },
+        watched_from: Epoch(row.get(8)?),
+        reset: match reset {
+            Some(epoch) => Some(Reset { epoch: Epoch(epoch), at: Timestamp(row.get(10)?) }),
+            None => None,
+        },
+    })
 }
 
 fn goal_name(text: &str) -> Result<Goal, Problem> {
@@ -150,35 +197,74 @@ pub(super) fn changes(connection: &Connection, since: i64) -> Result<Changes, Pr
     Ok(Changes::Rows(seq, changes))
 }
 
+pub(super) fn calls(
+    connection: &Connection,
+    tenant: &str,
+    decisions: u32,
+    take: &mut dyn FnMut(CallRecord),
+) -> Result<(), Problem> {
+    // The latest first, which needs no sorting; they are handed over the other way round.
+    let mut statement = connection.prepare_cached(
+        "SELECT d.goal, d.pipeline, d.bucket, a.path, a.prompt_tokens, a.completion_tokens,
+         CASE WHEN a.reply = ?3 OR a.category = ?4 THEN a.latency_ms END AS latency
+         FROM (SELECT trace, goal, pipeline, bucket, rowid AS place FROM decisions ORDER BY rowid DESC LIMIT ?2) AS d
+         JOIN goals AS g ON g.id = d.goal AND g.tenant = ?1
+         JOIN attempts AS a ON a.trace = d.trace AND a.known = 1
+         WHERE a.prompt_tokens NOT NULL OR latency NOT NULL ORDER BY d.place DESC, a.idx DESC",
+    )?;
+    let (answered, timeout) = (Reply::Answered as u8, FailureCategory::Timeout.as_str());
+    let mut rows = statement.query(rusqlite::params![tenant, decisions, answered, timeout])?;
+    let mut calls = Vec::new();
+    while let Some(row) = rows.next()? {
+        let tokens: (Option<u32>, Option<u32>) = (row.get(4)?, row.get(5)?);
+        calls.push(CallRecord {
+            scope: codec::scope(row, 0)?,
+            path: PathId::from_bytes(row.get(3)?),
+            tokens: tokens.0.zip(tokens.1),
+            latency_ms: row.get(6)?,
+        });
+    }
+    calls.into_iter().rev().for_each(take);
+    Ok(())
+}
+
 pub(super) fn decision(connection: &Connection, trace: TraceId) -> Result<Option<DecisionRecord>, Problem> {
     let mut statement = connection.prepare_cached(
-        "SELECT d.goal, g.name, d.pipeline, d.bucket, d.epoch, d.kind, d.path, d.propensity, d.table_version,
-         d.considered, d.session, d.user, d.decided_at, d.model
+        "SELECT d.goal, d.pipeline, d.bucket, d.user, d.decided_at, d.frozen, d.epoch, d.kind, d.path, d.propensity,
+         d.table_version, d.considered, d.session, d.model, d.rolled_back, d.side, g.name
          FROM decisions AS d JOIN goals AS g ON g.id = d.goal WHERE d.trace = ?1",
     )?;
     let mut rows = statement.query([trace.as_bytes()])?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    let name: String = row.get(1)?;
-    let (pipeline, bucket, considered): (String, String, String) = (row.get(2)?, row.get(3)?, row.get(9)?);
+    let (pipeline, bucket, considered): (String, String, String) = (row.get(1)?, row.get(2)?, row.get(11)?);
     let decision = DecisionFact {
         trace,
         goal: GoalId(row.get(0)?),
         pipeline: codec::pipeline(&pipeline)?,
         bucket: codec::bucket(&bucket)?,
-        epoch: Epoch(row.get(4)?),
-        kind: codec::kind(row.get(5)?)?,
-        path: PathId::from_bytes(row.get(6)?),
-        propensity: row.get(7)?,
-        table_version: row.get::<_, i64>(8)? as u64,
+        user: codec::hash(row.get(3)?),
+        at: Timestamp(row.get(4)?),
+        epoch: Epoch(row.get(6)?),
+        kind: codec::kind(row.get(7)?)?,
+        path: PathId::from_bytes(row.get(8)?),
+        propensity: row.get(9)?,
+        table_version: row.get::<_, i64>(10)? as u64,
         considered: serde_json::from_str(&considered)
             .map_err(|_| codec::damaged("a decision's paths are malformed"))?,
-        session: codec::hash(row.get(10)?),
-        user: codec::hash(row.get(11)?),
-        at: Timestamp(row.get(12)?),
+        session: codec::hash(row.get(12)?),
         model: row.get(13)?,
+        marks: Marks { frozen: row.get(5)?, rolled_back: row.get(14)?, side: Side::from_code(row.get(15)?) },
+    };
+    let beyond_cap = match Place::read(row)? {
+        Some(place) => {
+            let cap = Caps::default().of(connection, place.goal)?;
+            !place.counts(connection, trace, cap)?
+        }
+        None => false,
     };
     Ok(Some(DecisionRecord {
-        goal: goal_name(&name)?,
+        goal: goal_name(&row.get::<_, String>(16)?)?,
+        beyond_cap,
         attempts: attempts(connection, trace)?,
         signals: signals(connection, trace)?,
         counters: counters(connection, &decision)?,
@@ -186,7 +272,7 @@ pub(super) fn decision(connection: &Connection, trace: TraceId) -> Result<Option
     }))
 }
 
-fn attempts(connection: &Connection, trace: TraceId) -> Result<Vec<AttemptFact>, Problem> {
+pub(super) fn attempts(connection: &Connection, trace: TraceId) -> Result<Vec<AttemptFact>, Problem> {
     let mut statement = connection.prepare_cached(
         "SELECT idx, path, reply, category, status, prompt_tokens, completion_tokens, latency_ms, at
          FROM attempts WHERE trace = ?1 ORDER BY idx",
@@ -223,7 +309,7 @@ fn counters(connection: &Connection, decision: &DecisionFact) -> Result<Vec<(Cel
     Ok(counters)
 }
 
-fn signals(connection: &Connection, trace: TraceId) -> Result<Vec<SignalRecord>, Problem> {
+pub(super) fn signals(connection: &Connection, trace: TraceId) -> Result<Vec<SignalRecord>, Problem> {
     let mut statement = connection.prepare_cached(
         "SELECT id, source, value, strength, confidence, event_at, attempt, session IS NOT NULL, received_at,
          EXISTS (SELECT 1 FROM withdrawals AS w WHERE w.id = s.id)

@@ -12,9 +12,11 @@ use std::collections::HashMap;
 
 use kalibr_core::counters::{Cell, Count, Epoch};
 use kalibr_core::ids::TraceId;
+use kalibr_core::safety::Side;
 use kalibr_core::trace::{Trace, moves};
 use rusqlite::{Connection, Row, Rows, Transaction, TransactionBehavior, params};
 
+use super::cap::{self, Caps};
 use super::{Problem, codec};
 use crate::facts::GoalId;
 use crate::ledger::{Recount, Scope};
@@ -31,7 +33,8 @@ const SCRATCH: &str = "
         goal INTEGER NOT NULL, pipeline TEXT NOT NULL, bucket TEXT NOT NULL, epoch INTEGER NOT NULL,
         path BLOB NOT NULL, pattern INTEGER NOT NULL, n INTEGER NOT NULL, score INTEGER NOT NULL,
         PRIMARY KEY (goal, pipeline, bucket, epoch, path, pattern)
-    ) STRICT, WITHOUT ROWID;";
+    ) STRICT, WITHOUT ROWID;
+    CREATE TEMP TABLE beyond_cap (trace BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;";
 
 const REPAIR: &str = "
     INSERT INTO counters SELECT * FROM temp.balance WHERE n <> 0 OR score <> 0
@@ -57,12 +60,22 @@ pub(super) fn recount(connection: &mut Connection, repair: bool) -> Result<Recou
     Ok(Recount { repaired: true, ..found })
 }
 
+/// Puts right what is wrong, as part of a transaction that holds the lock.
+pub(super) fn repair(transaction: &Transaction<'_>) -> Result<(), Problem> {
+    transaction.execute_batch(SCRATCH)?;
+    balance(transaction)?;
+    transaction.execute_batch(REPAIR)?;
+    transaction.execute_batch("DROP TABLE temp.balance; DROP TABLE temp.beyond_cap;")?;
+    Ok(())
+}
+
 /// Fills the scratch table.
 fn balance(transaction: &Transaction<'_>) -> Result<Recount, Problem> {
     let counters = transaction.execute(
         "INSERT INTO temp.balance SELECT goal, pipeline, bucket, epoch, path, pattern, -n, -score FROM counters",
         [],
     )?;
+    find_beyond_cap(transaction)?;
     let decisions = count(transaction)?;
     let mut statement = transaction.prepare(
         "SELECT goal, pipeline, bucket, epoch, path, pattern, n, score FROM temp.balance WHERE n <> 0 OR score <> 0",
@@ -79,11 +92,28 @@ fn balance(transaction: &Transaction<'_>) -> Result<Recount, Problem> {
     Ok(found)
 }
 
+fn find_beyond_cap(transaction: &Transaction<'_>) -> Result<(), Problem> {
+    let mut caps = Caps::default();
+    let mut note = transaction.prepare("INSERT INTO temp.beyond_cap VALUES (?1)")?;
+    cap::beyond(
+        transaction,
+        None,
+        |goal| caps.of(transaction, goal),
+        |trace| {
+            note.execute([trace.as_bytes()])?;
+            Ok(())
+        },
+    )
+}
+
 /// Adds what every decision counts for to the scratch table. Returns how many there are.
 fn count(transaction: &Transaction<'_>) -> Result<u64, Problem> {
     // The plus keeps SQLite from following an index.
-    let mut decisions =
-        transaction.prepare("SELECT trace, goal, pipeline, bucket, epoch FROM decisions ORDER BY +trace")?;
+    let mut decisions = transaction.prepare(
+        "SELECT trace, goal, pipeline, bucket, epoch, side,
+         frozen OR EXISTS (SELECT 1 FROM temp.beyond_cap AS b WHERE b.trace = decisions.trace)
+         FROM decisions ORDER BY +trace",
+    )?;
     let mut attempts = transaction.prepare("SELECT trace, idx, path, reply FROM attempts ORDER BY trace")?;
     let mut signals = transaction.prepare(
         "SELECT id, source, value, strength, confidence, event_at, attempt, trace FROM signals AS s
@@ -99,12 +129,16 @@ fn count(transaction: &Transaction<'_>) -> Result<u64, Problem> {
         let id = codec::trace(row.get(0)?);
         attempts.take(id, &mut trace.attempts)?;
         signals.take(id, &mut trace.signals)?;
+        number += 1;
+        if row.get(6)? {
+            continue;
+        }
+        trace.side = Side::from_code(row.get(5)?);
         let scope = codec::scope(row, 1)?;
         let epoch = Epoch(row.get(4)?);
         let moved = moves(&[], &trace.shares());
         let cells = moved.into_iter().map(|(path, pattern, count)| (Cell { epoch, path, pattern }, count));
         sums.add(scope, cells)?;
-        number += 1;
     }
     sums.spill()?;
     Ok(number)

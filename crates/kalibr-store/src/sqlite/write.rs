@@ -5,6 +5,7 @@ use kalibr_core::outcome::{FailureCategory, Reply};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::batch::Batch;
+use super::cap::Place;
 use super::{CHANGES_KEPT, Problem, UNJOINED_MICROS, codec, read};
 use crate::facts::{About, AnchorFact, AttemptFact, DecisionFact, DecisionKind, Fact, Receipt, SignalFact};
 use crate::ledger::Committed;
@@ -26,15 +27,22 @@ pub(super) fn commit(transaction: &Transaction<'_>, facts: &[Fact]) -> Result<Co
 }
 
 fn append_decision(batch: &mut Batch<'_>, decision: &DecisionFact) -> Result<Receipt, Problem> {
-    let known: Option<u8> = batch
+    let known = batch
         .transaction
-        .prepare_cached("SELECT kind FROM decisions WHERE trace = ?1")?
-        .query_row([decision.trace.as_bytes()], |row| row.get(0))
+        .prepare_cached(
+            "SELECT goal, pipeline, bucket, user, decided_at, frozen, kind FROM decisions WHERE trace = ?1",
+        )?
+        .query_row([decision.trace.as_bytes()], |row| Ok((Place::read(row)?, row.get::<_, u8>(6)?)))
         .optional()?;
     // What a router decided says more than what someone observed of the same run, and may arrive after it.
-    let duplicate = known
-        .is_some_and(|kind| kind != DecisionKind::Observed as u8 || decision.kind == DecisionKind::Observed);
+    let duplicate = known.as_ref().is_some_and(|(_, kind)| {
+        *kind != DecisionKind::Observed as u8 || decision.kind == DecisionKind::Observed
+    });
     if !duplicate {
+        let left = known.and_then(|(place, _)| place);
+        for place in left.into_iter().chain(Place::of(decision)) {
+            batch.touch_neighbours(&place)?;
+        }
         batch.touch(decision.trace)?;
         insert_decision(batch.transaction, decision)?;
         batch
@@ -64,8 +72,8 @@ fn insert_decision(transaction: &Transaction<'_>, decision: &DecisionFact) -> Re
     transaction
         .prepare_cached(
             "INSERT OR REPLACE INTO decisions (trace, goal, pipeline, bucket, epoch, kind, path, propensity,
-             table_version, considered, model, session, user, decided_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+             table_version, considered, model, session, user, decided_at, frozen, rolled_back, side)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         )?
         .execute(params![
             decision.trace.as_bytes(),
@@ -82,6 +90,9 @@ fn insert_decision(transaction: &Transaction<'_>, decision: &DecisionFact) -> Re
             decision.session.map(|hash| *hash.as_bytes()),
             decision.user.map(|hash| *hash.as_bytes()),
             decision.at.0,
+            decision.marks.frozen,
+            decision.marks.rolled_back,
+            decision.marks.side.map_or(0, |side| side as u8),
         ])?;
     // The path that was chosen is attempt 0, of which nothing is known until its outcome arrives.
     transaction

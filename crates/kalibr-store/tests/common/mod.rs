@@ -39,10 +39,11 @@ pub fn decision(goal: GoalId, n: u32, session: Option<KeyedHash>, at: i64) -> De
         path: path(if n.is_multiple_of(2) { "a" } else { "b" }),
         propensity: 0.5,
         table_version: 1,
-        considered: vec![],
+        considered: [].into(),
         model: None,
         session,
         user: None,
+        marks: Marks::default(),
         at: Timestamp(at),
     }
 }

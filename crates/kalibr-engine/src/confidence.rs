@@ -1,0 +1,47 @@
+//! What people may conclude from what was counted in one pipeline and bucket of a goal.
+
+use kalibr_core::confidence::{MATURE_AGE, PathConfidence, Seen, Verdict, confidence, matured};
+use kalibr_core::counters::Counters;
+use kalibr_core::ids::PathId;
+use kalibr_core::objective::Objective;
+use kalibr_core::policy::PolicyTable;
+use serde::Serialize;
+
+use crate::goal::GoalState;
+
+/// A verdict, and how to say it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Conclusion {
+    /// The verdict.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// The verdict for people.
+    pub sentence: String,
+}
+
+/// How sure one may be of each path of this table, and of all together; `shares` are their shares of the next requests.
+pub(crate) fn conclude(
+    goal: &GoalState,
+    table: &PolicyTable,
+    shares: &[f64],
+    counters: &Counters,
+) -> (Vec<PathConfidence>, Conclusion) {
+    let paths: Vec<PathId> = table.entries().iter().map(|entry| entry.path).collect();
+    let seen: Vec<Seen> = table
+        .entries()
+        .iter()
+        .zip(matured(counters, &paths, MATURE_AGE))
+        .zip(shares)
+        .map(|((entry, matured), &share)| Seen {
+            path: entry.path,
+            success: entry.posterior.success,
+            availability: entry.posterior.availability,
+            matured,
+            share,
+        })
+        .collect();
+    let confidence = confidence(&seen, Objective::default().delta(), goal.settings.floor);
+    let name = |id| goal.path(id).map_or_else(|| id.to_string(), |path| path.spec.label());
+    let sentence = confidence.verdict.sentence(name);
+    (confidence.paths, Conclusion { verdict: confidence.verdict, sentence })
+}
