@@ -10,13 +10,14 @@ use kalibr_core::counters::{Cell, Counters, Epoch};
 use kalibr_core::evidence::{Signal, Source, Strength, Value};
 use kalibr_core::ids::{PathId, SignalId, Timestamp};
 use kalibr_core::learner::Learner;
+use kalibr_core::objective::{Objective, Offer, Spend, expected_spend};
 use kalibr_core::outcome::Reply;
-use kalibr_core::policy::{PolicyTable, uniform};
+use kalibr_core::policy::uniform;
 use kalibr_core::posterior::{LearnerConfig, Subject};
-use kalibr_core::rules::{ChoiceRules, Known, Standing};
+use kalibr_core::rules::{ChoiceRules, Choices, Known, Standing};
 use kalibr_core::trace::{Attempt, Share, Trace, moves};
 
-use crate::policy::{Chosen, Policy, Request};
+use crate::policy::{Chosen, Policy, Request, Shape};
 use crate::simulator::{Heard, Said};
 
 /// How it learns, and how the benchmark drives it. Every field can be set from the command line.
@@ -30,17 +31,27 @@ pub(crate) struct Settings {
     pub(crate) refresh: u32,
     /// Whether reliabilities are learned; otherwise what is believed of a source beforehand stands.
     pub(crate) reliability: bool,
+    /// Whether requests are classed into buckets, where there are words to class them by.
+    pub(crate) buckets: bool,
+    /// How success is weighed against cost. Without costs it has no say.
+    pub(crate) objective: Objective,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        let floor = ChoiceRules::default().floor;
-        Self { learner: LearnerConfig::default(), floor, refresh: 10, reliability: true }
+        Self {
+            learner: LearnerConfig::default(),
+            floor: ChoiceRules::default().floor,
+            refresh: 10,
+            reliability: true,
+            buckets: true,
+            objective: Objective::default(),
+        }
     }
 }
 
 /// The keys of [`Settings::set`], each with what it is.
-pub(crate) const SETTINGS: [(&str, &str); 12] = [
+pub(crate) const SETTINGS: &[(&str, &str)] = &[
     (
         "half-life",
         "observations after which evidence counts half; off: nothing is forgotten, no change is looked for",
@@ -53,9 +64,27 @@ pub(crate) const SETTINGS: [(&str, &str); 12] = [
     ("floor", "least probability of a path"),
     ("refresh", "decisions of a goal between two refreshes"),
     ("sharing", "on: a goal starts from what others know of its models; off"),
+    ("buckets", "on: prompts are classed, and a class learns for itself; off"),
+    ("delta", "success that a lower cost may forgo"),
+    ("probability", "how probable it must be that a cheaper path is within delta"),
     ("maturity", "on: fresh verdicts count less where verdicts are taken back; off"),
     ("silence", "on: silence counts where it says something; off"),
     ("reliability", "on: learned; off: what is believed of a source beforehand"),
+];
+
+/// What is taken away for the table of parts: a name, and the settings.
+pub(crate) const PARTS: &[(&str, &str)] = &[
+    ("learning reliabilities", "reliability=off"),
+    ("the test for a change", "restart=off"),
+    ("fading", "half-life=1e12,after-change=1e12"),
+    ("any forgetting", "half-life=off"),
+    ("sharing over goals", "sharing=off"),
+    ("maturity", "maturity=off"),
+    ("silence", "silence=off"),
+    ("a floor", "floor=0"),
+    ("the floor, .2 % instead", "floor=0.002"),
+    ("the floor, 1 % instead", "floor=0.01"),
+    ("the floor, 5 % instead", "floor=0.05"),
 ];
 
 impl Settings {
@@ -90,10 +119,22 @@ impl Settings {
             "floor" => self.floor = number()?,
             "refresh" => self.refresh = (number()? as u32).max(1),
             "sharing" => learner.sharing = switch()?,
+            "buckets" => self.buckets = switch()?,
+            "delta" | "probability" => {
+                let (mut delta, mut probability) = match self.objective {
+                    Objective::CheapestWithin { delta, probability } => (delta, probability),
+                    _ => (0.02, 0.9),
+                };
+                *(if key == "delta" { &mut delta } else { &mut probability }) = number()?;
+                self.objective = Objective::CheapestWithin { delta, probability };
+            }
             "maturity" => learner.maturity = switch()?,
             "silence" => learner.silence = switch()?,
             "reliability" => self.reliability = switch()?,
-            _ => bail!("no setting {key:?}: there are {}", SETTINGS.map(|(key, _)| key).join(", ")),
+            _ => bail!(
+                "no setting {key:?}: there are {}",
+                SETTINGS.iter().map(|(key, _)| *key).collect::<Vec<_>>().join(", ")
+            ),
         }
         Ok(())
     }
@@ -106,6 +147,10 @@ pub(crate) struct Ours {
     learner: Learner<u32, Bucket>,
     /// Decisions of each goal: its epochs close by them.
     decisions: Vec<u32>,
+    /// What calls cost, by goal and path over all buckets.
+    spend: Vec<Vec<Spend>>,
+    /// By path, dollars per request beforehand; empty where nothing costs anything.
+    costs: Vec<f64>,
     scopes: BTreeMap<(u32, Bucket), Scope>,
     open: HashMap<u32, Open>,
     seed: u64,
@@ -118,8 +163,10 @@ type Bucket = &'static str;
 #[derive(Default)]
 struct Scope {
     counters: Counters,
-    table: Option<PolicyTable>,
+    choices: Option<Choices>,
     decisions: u32,
+    /// By path.
+    spend: Vec<Spend>,
 }
 
 /// A decision that may still be heard of.
@@ -131,19 +178,21 @@ struct Open {
 }
 
 impl Ours {
-    pub(crate) fn new(settings: Settings, goals: usize, paths: usize, seed: u64) -> Self {
+    pub(crate) fn new(settings: Settings, shape: &Shape, seed: u64) -> Self {
         Self {
             settings,
-            paths: (0..paths).map(|path| PathId::from_bytes([path as u8 + 1; 16])).collect(),
+            paths: (0..shape.paths).map(|path| PathId::from_bytes([path as u8 + 1; 16])).collect(),
             learner: Learner::default(),
-            decisions: vec![0; goals],
+            decisions: vec![0; shape.goals],
+            spend: vec![vec![Spend::default(); shape.paths]; shape.goals],
+            costs: shape.costs.clone(),
             scopes: BTreeMap::new(),
             open: HashMap::new(),
             seed,
         }
     }
 
-    /// Builds the table of a scope anew.
+    /// Computes the choices of a scope anew.
     fn refresh(&mut self, goal: u32, bucket: Bucket) {
         if self.settings.reliability {
             self.learner.learn();
@@ -152,10 +201,28 @@ impl Ours {
         let subjects: Vec<Subject> = self.paths.iter().map(|path| Subject::unknown(*path)).collect();
         let config = &self.settings.learner;
         let posteriors = self.learner.posteriors(&goal, &bucket, &scope.counters, &subjects, config);
-        let paths: Vec<_> = self.paths.iter().copied().zip(posteriors).collect();
-        let known = paths.iter().map(|(_, posterior)| Known::of(posterior.success));
-        let rules = ChoiceRules { floor: self.settings.floor, ..ChoiceRules::default() };
-        scope.table = Some(PolicyTable::new(0, &paths, known, &rules, &Standing::default()));
+        let known: Vec<Known> = posteriors
+            .iter()
+            .enumerate()
+            .map(|(path, posterior)| {
+                let own = scope.spend.get(path).copied().unwrap_or_default();
+                let dollars = self
+                    .costs
+                    .get(path)
+                    .map(|list| expected_spend(own, self.spend[goal as usize][path]).unwrap_or(*list));
+                Known {
+                    offer: Offer { dollars, ..Offer::of(posterior.success) },
+                    ..Known::of(posterior.success)
+                }
+            })
+            .collect();
+        let rules = ChoiceRules {
+            objective: self.settings.objective,
+            floor: self.settings.floor,
+            ..ChoiceRules::default()
+        };
+        // All paths are eligible, so there are choices.
+        scope.choices = rules.prepare(&known, &Standing::default()).usual().ok().cloned();
     }
 
     /// Moves the decision from where it counted to where it counts now.
@@ -172,8 +239,9 @@ impl Ours {
 }
 
 impl Policy for Ours {
-    fn choose(&mut self, request: Request) -> Chosen {
-        let (goal, bucket) = (request.goal, "all");
+    fn choose(&mut self, request: &Request) -> anyhow::Result<Chosen> {
+        let goal = request.goal;
+        let bucket = request.prompt.as_ref().filter(|_| self.settings.buckets).map_or("all", |p| p.bucket);
         let scope = self.scopes.entry((goal, bucket)).or_default();
         let due = scope.decisions.is_multiple_of(self.settings.refresh);
         scope.decisions += 1;
@@ -181,10 +249,10 @@ impl Policy for Ours {
             self.refresh(goal, bucket);
         }
         let draw = uniform(self.seed, u64::from(request.decision));
-        let table = self.scopes.get(&(goal, bucket)).and_then(|scope| scope.table.as_ref());
-        let choice = table.and_then(|table| Some(table.rules().usual().ok()?.draw(draw)));
-        // All paths are eligible, so there is a choice.
-        let path = choice.map_or(0, |choice| choice.index);
+        let choices = self.scopes.get(&(goal, bucket)).and_then(|scope| scope.choices.as_ref());
+        let choices = choices.context("no path may be chosen")?;
+        let path = choices.draw(draw).index;
+        let propensities = choices.propensities.clone();
         let decisions = &mut self.decisions[goal as usize];
         let epoch = Epoch(*decisions / Epoch::DECISIONS);
         *decisions += 1;
@@ -192,7 +260,17 @@ impl Policy for Ours {
         let trace = Trace { attempts: vec![attempt], signals: Vec::new(), side: None };
         self.open.insert(request.decision, Open { epoch, bucket, trace, shares: Vec::new() });
         self.count(request.decision, goal);
-        Chosen { path, propensity: choice.map(|choice| choice.propensity) }
+        Ok(Chosen { path, propensities })
+    }
+
+    fn paid(&mut self, request: &Request, path: usize, dollars: f64) {
+        let Some(open) = self.open.get(&request.decision) else { return };
+        let call = Spend { calls: 1, nano_dollars: (dollars * 1e9).round() as i64 };
+        let scope = self.scopes.entry((request.goal, open.bucket)).or_default();
+        scope.spend.resize(self.paths.len(), Spend::default());
+        for spend in [&mut scope.spend[path], &mut self.spend[request.goal as usize][path]] {
+            *spend = *spend + call;
+        }
     }
 
     fn hear(&mut self, heard: &Heard) {

@@ -7,13 +7,16 @@ mod thompson;
 mod track_and_stop;
 mod waiting;
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, bail};
 
 use crate::ours::{Ours, Settings};
-use crate::policy::Policy;
-use crate::simulator::Scenario;
+use crate::peers::{Hosts, Peer};
+use crate::policy::{Policy, Shape};
 
-use averaging::{Averaging, Weigh};
+use averaging::Averaging;
+pub(crate) use averaging::Weigh;
 use bounds::{Always, Uniform};
 use kalibr_like::KalibrLike;
 use thompson::Told;
@@ -25,6 +28,8 @@ use waiting::{FirstWord, Waiting};
 pub(crate) struct Named {
     /// As tables and pictures show it.
     pub(crate) name: String,
+    /// Runs that are enough of it, where it is slow.
+    pub(crate) most_runs: Option<usize>,
     kind: Kind,
 }
 
@@ -39,6 +44,7 @@ enum Kind {
     FirstWord,
     KalibrLike,
     TrackAndStop,
+    Peer(String, Arc<Hosts>),
 }
 
 /// What can be asked for, each with a line of explanation.
@@ -93,25 +99,41 @@ impl Named {
                 _ => bail!("no policy {name:?}: there are {}", NAMES.map(|(name, _)| name).join(", ")),
             },
         };
-        Ok(Self { name: text.to_owned(), kind })
+        Ok(Self { name: text.to_owned(), most_runs: None, kind })
+    }
+
+    /// An algorithm of another library.
+    pub(crate) fn peer(algorithm: &str, hosts: &Arc<Hosts>, most_runs: Option<usize>) -> Self {
+        let kind = Kind::Peer(algorithm.to_owned(), Arc::clone(hosts));
+        Self { name: algorithm.to_owned(), most_runs, kind }
+    }
+
+    /// The same under another name.
+    pub(crate) fn called(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
     }
 
     /// Makes one for a run.
-    pub(crate) fn make(&self, scenario: &Scenario, seed: u64) -> Box<dyn Policy> {
-        let (goals, paths) = (scenario.goals as usize, scenario.paths.len());
-        match &self.kind {
-            Kind::Ours(settings) => Box::new(Ours::new(settings.as_ref().clone(), goals, paths, seed)),
+    ///
+    /// # Errors
+    /// When it lives in another process, and that fails.
+    pub(crate) fn make(&self, shape: &Shape, seed: u64) -> anyhow::Result<Box<dyn Policy>> {
+        let (goals, paths) = (shape.goals, shape.paths);
+        Ok(match &self.kind {
+            Kind::Ours(settings) => Box::new(Ours::new(settings.as_ref().clone(), shape, seed)),
             Kind::Uniform => Box::new(Uniform::new(paths, seed)),
             Kind::Always(path) => Box::new(Always(*path % paths)),
             Kind::Truth => Box::new(Told::new(goals, paths, seed)),
             Kind::Averaging(weigh) => Box::new(Averaging::new(*weigh, goals, paths, seed)),
             Kind::Waiting(window) => {
-                let window = window.unwrap_or_else(|| scenario.signals.window());
-                Box::new(Waiting::new(window, goals, paths, seed))
+                Box::new(Waiting::new(window.unwrap_or(shape.window), goals, paths, seed))
             }
             Kind::FirstWord => Box::new(FirstWord::new(goals, paths, seed)),
             Kind::KalibrLike => Box::new(KalibrLike::new(goals, paths, seed)),
             Kind::TrackAndStop => Box::new(TrackAndStop::new(goals, paths, seed)),
-        }
+            Kind::Peer(algorithm, hosts) => {
+                Box::new(Peer::new(hosts, algorithm, Weigh::ByConfidence, shape, seed)?)
+            }
+        })
     }
 }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::policies::Named;
-use crate::policy::{Policy, Request};
-use crate::simulator::{Heard, Scenario, World};
+use crate::policy::{Policy, Shape, World};
+use crate::simulator::Heard;
 
 /// Which seeds. The two sets share none, whatever the number of runs, so nothing is tuned on what is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -42,6 +42,10 @@ pub(crate) struct Outcome {
     pub(crate) led_again: Option<f64>,
     /// Share of decisions that took path 0, in stretches of [`STRETCH`].
     pub(crate) share: Vec<f64>,
+    /// Share of decisions that were truly served well.
+    pub(crate) quality: f64,
+    /// Mean dollars of a decision.
+    pub(crate) dollars: f64,
     /// Seconds it took, simulator included.
     pub(crate) seconds: f64,
 }
@@ -52,22 +56,28 @@ pub(crate) const STRETCH: u32 = 100;
 const TRAILING: usize = 100;
 
 /// Plays one policy through one world.
-pub(crate) fn play(world: &World, policy: &mut dyn Policy) -> Outcome {
+///
+/// # Errors
+/// When the policy fails: only one in another process can.
+pub(crate) fn play(world: &dyn World, policy: &mut dyn Policy) -> anyhow::Result<Outcome> {
     let started = Instant::now();
-    let scenario = world.scenario();
-    let mut meter = Meter::new(scenario);
+    let shape = world.shape();
+    let mut meter = Meter::new(&shape);
     let mut queue = Queue::default();
-    for decision in 0..scenario.decisions {
+    for decision in 0..shape.decisions {
         while let Some(heard) = queue.due(decision) {
             policy.hear(&heard);
         }
-        let request = Request { decision, goal: world.goal(decision) };
-        let path = policy.choose(request).path;
-        policy.told(request, path, world.truth(decision, path));
+        let request = world.request(decision);
+        let path = policy.choose(&request)?.path;
+        let (good, dollars) = (world.truth(decision, path), world.cost(decision, path));
+        policy.paid(&request, path, dollars);
+        policy.told(&request, path, good);
         meter.count(decision, path, &world.rates(decision));
+        meter.earned(good, dollars);
         queue.extend(world.heard(decision, path));
     }
-    Outcome { seconds: started.elapsed().as_secs_f64(), ..meter.outcome() }
+    Ok(Outcome { seconds: started.elapsed().as_secs_f64(), ..meter.outcome() })
 }
 
 /// Signals on their way.
@@ -124,14 +134,14 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    pub(crate) fn new(scenario: &Scenario) -> Self {
+    pub(crate) fn new(shape: &Shape) -> Self {
         Self {
-            decisions: scenario.decisions,
-            recovered: scenario.recovered,
+            decisions: shape.decisions,
+            recovered: shape.recovered,
             outcome: Outcome::default(),
             best: 0,
             trailing: VecDeque::with_capacity(TRAILING + 1),
-            counts: vec![0; scenario.paths.len()],
+            counts: vec![0; shape.paths],
             taken: 0,
         }
     }
@@ -163,6 +173,12 @@ impl Meter {
         }
     }
 
+    /// Notes what a choice was worth and what it cost.
+    pub(crate) fn earned(&mut self, good: bool, dollars: f64) {
+        self.outcome.quality += if good { 1.0 } else { 0.0 };
+        self.outcome.dollars += dollars;
+    }
+
     fn last_quarter(&self) -> u32 {
         self.decisions - self.decisions / 4
     }
@@ -171,49 +187,119 @@ impl Meter {
     pub(crate) fn outcome(self) -> Outcome {
         let best_share = f64::from(self.best) / f64::from((self.decisions - self.last_quarter()).max(1));
         let never = self.recovered.map(|recovered| f64::from(self.decisions - recovered));
-        Outcome { best_share, led_again: self.outcome.led_again.or(never), ..self.outcome }
+        let decisions = f64::from(self.decisions.max(1));
+        let (quality, dollars) = (self.outcome.quality / decisions, self.outcome.dollars / decisions);
+        let led_again = self.outcome.led_again.or(never);
+        Outcome { best_share, led_again, quality, dollars, ..self.outcome }
     }
 }
 
-/// Plays every policy through the same `runs` worlds; outcomes by policy, then by run.
-pub(crate) fn all(
-    scenario: &Scenario,
-    policies: &[Named],
-    seeds: Seeds,
-    runs: usize,
-    threads: usize,
-) -> Vec<Vec<Outcome>> {
+/// What a policy did in all its runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Played {
+    /// The policy's name.
+    pub(crate) name: String,
+    /// By run; fewer than others where the policy is slow, none where it failed.
+    pub(crate) outcomes: Vec<Outcome>,
+    /// Why there is nothing to show.
+    pub(crate) failed: Option<String>,
+}
+
+impl Played {
+    /// One number of every run.
+    pub(crate) fn each(&self, number: impl Fn(&Outcome) -> f64) -> Vec<f64> {
+        self.outcomes.iter().map(number).collect()
+    }
+}
+
+/// Which runs, and how many at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Runs {
+    /// From which set of seeds.
+    pub(crate) seeds: Seeds,
+    /// How many.
+    pub(crate) count: usize,
+    /// How many at once.
+    pub(crate) threads: usize,
+}
+
+/// Does something for each run, by its number and its seed.
+fn on_threads(runs: Runs, one: impl Fn(usize, u64) + Sync) {
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<Vec<Outcome>>> = Mutex::new(vec![vec![Outcome::default(); runs]; policies.len()]);
     std::thread::scope(|scope| {
-        for _ in 0..threads.max(1) {
+        for _ in 0..runs.threads.max(1) {
             scope.spawn(|| {
                 loop {
                     let run = next.fetch_add(1, Ordering::Relaxed);
-                    if run >= runs {
+                    if run >= runs.count {
                         break;
                     }
-                    let seed = seeds.seed(run);
-                    let world = World::new(scenario.clone(), seed);
-                    for (index, named) in policies.iter().enumerate() {
-                        let mut policy = named.make(scenario, seed);
-                        let outcome = play(&world, policy.as_mut());
-                        // A thread that panicked ends the whole benchmark: there is no half-written state to guard.
-                        if let Ok(mut done) = done.lock() {
-                            done[index][run] = outcome;
-                        }
-                    }
+                    one(run, runs.seeds.seed(run));
                 }
             });
         }
     });
-    done.into_inner().unwrap_or_default()
+}
+
+/// What comes of each seed, in order.
+pub(crate) fn each<T: Send>(runs: Runs, one: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let done: Mutex<Vec<(usize, T)>> = Mutex::default();
+    on_threads(runs, |run, seed| {
+        let found = one(seed);
+        if let Ok(mut done) = done.lock() {
+            done.push((run, found));
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_default();
+    done.sort_by_key(|(run, _)| *run);
+    done.into_iter().map(|(_, found)| found).collect()
+}
+
+/// Outcomes by run, as far as they are there; or why the policy failed.
+type Done = Result<Vec<Option<Outcome>>, String>;
+
+/// Plays every policy through the same worlds, one for each seed.
+pub(crate) fn all<W: World>(world: impl Fn(u64) -> W + Sync, policies: &[Named], runs: Runs) -> Vec<Played> {
+    let done: Vec<Mutex<Done>> = policies
+        .iter()
+        .map(|named| Mutex::new(Ok(vec![None; named.most_runs.unwrap_or(runs.count).min(runs.count)])))
+        .collect();
+    let one = |run: usize, seed: u64| {
+        let world = world(seed);
+        let shape = world.shape();
+        for (named, done) in policies.iter().zip(&done) {
+            // A thread that panicked ends the whole benchmark: there is no half-written state to guard.
+            let wanted = done.lock().is_ok_and(|done| done.as_ref().is_ok_and(|done| run < done.len()));
+            if !wanted {
+                continue;
+            }
+            let outcome = named.make(&shape, seed).and_then(|mut policy| play(&world, policy.as_mut()));
+            if let Ok(mut done) = done.lock() {
+                match (outcome, done.as_mut()) {
+                    (Ok(outcome), Ok(done)) => done[run] = Some(outcome),
+                    (Err(error), _) => *done = Err(format!("{error:#}")),
+                    _ => {}
+                }
+            }
+        }
+    };
+    on_threads(runs, one);
+    let played = |(named, done): (&Named, Mutex<Done>)| {
+        let done = done.into_inner().unwrap_or_else(|_| Err("a run of it panicked".into()));
+        let (outcomes, failed) = match done {
+            Ok(outcomes) => (outcomes.into_iter().flatten().collect(), None),
+            Err(why) => (Vec::new(), Some(why)),
+        };
+        Played { name: named.name.clone(), outcomes, failed }
+    };
+    policies.iter().zip(done).map(played).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::scenarios;
+    use crate::simulator::Simulated;
 
     #[test]
     fn no_seed_is_both_for_tuning_and_for_reports() {
@@ -224,9 +310,8 @@ mod tests {
 
     #[test]
     fn a_path_leads_again_once_it_has_more_than_half_of_the_last_hundred_decisions() {
-        let mut scenario = scenarios::named("drift").expect("it is there");
-        (scenario.decisions, scenario.recovered) = (1_000, Some(200));
-        let mut meter = Meter::new(&scenario);
+        let shape = Shape { decisions: 1_000, goals: 1, paths: 3, recovered: Some(200), ..Shape::default() };
+        let mut meter = Meter::new(&shape);
         for decision in 0..1_000 {
             meter.count(decision, usize::from(decision < 500), &[0.8, 0.7, 0.6]);
         }
@@ -240,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_signal_with_no_delay_is_heard_before_the_next_decision_and_not_before_its_own() {
-        let world = World::new(scenarios::named("stationary").expect("it is there"), 1);
+        let world = Simulated::new(scenarios::named("stationary").expect("it is there"), 1);
         let mut queue = Queue::default();
         queue.extend(world.heard(7, 0));
         assert!(queue.due(7).is_none());
@@ -255,7 +340,9 @@ mod tests {
         let regret = |threads| {
             let mut short = scenario.clone();
             short.decisions = 1_000;
-            all(&short, &policies, Seeds::Tuning, 3, threads)[0].iter().map(|o| o.regret).collect::<Vec<_>>()
+            let world = |seed| Simulated::new(short.clone(), seed);
+            let runs = Runs { seeds: Seeds::Tuning, count: 3, threads };
+            all(world, &policies, runs)[0].each(|outcome| outcome.regret)
         };
         assert_eq!(regret(1), regret(2));
     }

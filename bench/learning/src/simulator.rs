@@ -31,6 +31,8 @@
 use kalibr_core::evidence::Source;
 use kalibr_core::policy::uniform;
 
+use crate::policy::{Request, Shape, World};
+
 /// How the rate of a path moves over the decisions of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Course {
@@ -253,14 +255,14 @@ enum Luck {
 
 /// A scenario with its luck.
 #[derive(Debug, Clone)]
-pub(crate) struct World {
+pub(crate) struct Simulated {
     scenario: Scenario,
     seed: u64,
     /// Per goal and path, what is added to the path's rate.
     own: Vec<Vec<f64>>,
 }
 
-impl World {
+impl Simulated {
     /// The world of a seed.
     pub(crate) fn new(scenario: Scenario, seed: u64) -> Self {
         let mut world = Self { own: Vec::new(), scenario, seed };
@@ -279,30 +281,58 @@ impl World {
         world
     }
 
-    /// What it was made from.
-    pub(crate) fn scenario(&self) -> &Scenario {
-        &self.scenario
-    }
-
     /// The goal that a decision belongs to.
-    pub(crate) fn goal(&self, decision: u32) -> u32 {
+    fn goal(&self, decision: u32) -> u32 {
         (self.luck(Luck::Goal, decision, 0) * f64::from(self.scenario.goals)) as u32
     }
 
-    /// The rates of all paths for a decision.
-    pub(crate) fn rates(&self, decision: u32) -> Vec<f64> {
+    /// How long after the first word a success of this path turns into a failure, if it does.
+    fn revised_after(&self, decision: u32, path: usize) -> Option<u32> {
+        let Revision { path: of, share, within } = self.scenario.signals.revision?;
+        if path != of || share >= 1.0 {
+            return None;
+        }
+        // The rate is meant after revision: before, that of 1 / (1 - share) times as many looked like successes.
+        let (final_rate, truth) = (self.rates(decision)[path], self.luck(Luck::Truth, decision, path));
+        let looked = (final_rate / (1.0 - share)).min(1.0);
+        let after = 1 + (self.luck(Luck::Revision, decision, path) * f64::from(within)) as u32;
+        (final_rate <= truth && truth < looked).then_some(after)
+    }
+
+    fn luck(&self, what: Luck, decision: u32, path: usize) -> f64 {
+        let key = (u64::from(decision) << 16) | ((path as u64 & 0x7ff) << 5) | what as u64;
+        // SplitMix64 twice: seeds that are neighbours must not give streams that are shifts of each other.
+        uniform(uniform(self.seed, what as u64).to_bits(), key)
+    }
+}
+
+impl World for Simulated {
+    fn shape(&self) -> Shape {
+        Shape {
+            decisions: self.scenario.decisions,
+            goals: self.scenario.goals as usize,
+            paths: self.scenario.paths.len(),
+            window: self.scenario.signals.window(),
+            recovered: self.scenario.recovered,
+            ..Shape::default()
+        }
+    }
+
+    fn request(&self, decision: u32) -> Request {
+        Request { decision, goal: self.goal(decision), prompt: None }
+    }
+
+    fn rates(&self, decision: u32) -> Vec<f64> {
         let own = &self.own[self.goal(decision) as usize];
         let rate = |(course, own): (&Course, &f64)| (course.at(decision) + own).clamp(0.0, 1.0);
         self.scenario.paths.iter().zip(own).map(rate).collect()
     }
 
-    /// Whether this path would serve this decision well, in the end.
-    pub(crate) fn truth(&self, decision: u32, path: usize) -> bool {
+    fn truth(&self, decision: u32, path: usize) -> bool {
         self.luck(Luck::Truth, decision, path) < self.rates(decision)[path]
     }
 
-    /// All that is ever heard of this decision if this path is chosen.
-    pub(crate) fn heard(&self, decision: u32, path: usize) -> Vec<Heard> {
+    fn heard(&self, decision: u32, path: usize) -> Vec<Heard> {
         let signals = &self.scenario.signals;
         let good = self.truth(decision, path);
         let luck = |what: Luck| self.luck(what, decision, path);
@@ -347,25 +377,6 @@ impl World {
         }
         all
     }
-
-    /// How long after the first word a success of this path turns into a failure, if it does.
-    fn revised_after(&self, decision: u32, path: usize) -> Option<u32> {
-        let Revision { path: of, share, within } = self.scenario.signals.revision?;
-        if path != of || share >= 1.0 {
-            return None;
-        }
-        // The rate is meant after revision: before, that of 1 / (1 - share) times as many looked like successes.
-        let (final_rate, truth) = (self.rates(decision)[path], self.luck(Luck::Truth, decision, path));
-        let looked = (final_rate / (1.0 - share)).min(1.0);
-        let after = 1 + (self.luck(Luck::Revision, decision, path) * f64::from(within)) as u32;
-        (final_rate <= truth && truth < looked).then_some(after)
-    }
-
-    fn luck(&self, what: Luck, decision: u32, path: usize) -> f64 {
-        let key = (u64::from(decision) << 16) | ((path as u64 & 0x7ff) << 5) | what as u64;
-        // SplitMix64 twice: seeds that are neighbours must not give streams that are shifts of each other.
-        uniform(uniform(self.seed, what as u64).to_bits(), key)
-    }
 }
 
 fn verdict(praises: bool) -> Said {
@@ -406,7 +417,7 @@ mod tests {
 
     #[test]
     fn sources_speak_as_often_and_as_rightly_as_the_table_says() {
-        let world = World::new(scenario(Signals::ALL.favouring(1)), 7);
+        let world = Simulated::new(scenario(Signals::ALL.favouring(1)), 7);
         // More than four standard errors at the fewest observations that any of these shares is of.
         let near = |what: &str, measured: f64, stated: f64| {
             assert!((measured - stated).abs() < 0.05, "{what}: {measured} instead of {stated}");
@@ -440,7 +451,7 @@ mod tests {
 
     #[test]
     fn revised_successes_are_faulted_later_and_the_rate_is_meant_after_that() {
-        let world = World::new(scenario(Signals::PERFECT.revising(0, 0.2, 50)), 3);
+        let world = Simulated::new(scenario(Signals::PERFECT.revising(0, 0.2, 50)), 3);
         let first = |d: u32| world.heard(d, 0)[0].said == Said::Praise;
         let last = |d: u32| world.heard(d, 0).last().is_some_and(|heard| heard.said == Said::Praise);
         assert!((share((0..20_000).map(first)) - 1.0).abs() < 1e-9);
@@ -454,19 +465,19 @@ mod tests {
 
     #[test]
     fn luck_depends_on_nothing_but_seed_decision_and_path() {
-        let (a, b) = (World::new(scenario(Signals::ALL), 5), World::new(scenario(Signals::ALL), 6));
+        let (a, b) = (Simulated::new(scenario(Signals::ALL), 5), Simulated::new(scenario(Signals::ALL), 6));
         let same = share((0..5_000).map(|d| a.truth(d, 0) == b.truth(d, 0)));
         assert!((same - (0.8 * 0.8 + 0.2 * 0.2)).abs() < 0.03, "{same}");
         let same = share((0..5_000).map(|d| a.truth(d, 0) == a.truth(d, 1)));
         assert!((same - (0.8 * 0.6 + 0.2 * 0.4)).abs() < 0.03, "{same}");
-        assert_eq!(a.heard(17, 1), World::new(scenario(Signals::ALL), 5).heard(17, 1));
+        assert_eq!(a.heard(17, 1), Simulated::new(scenario(Signals::ALL), 5).heard(17, 1));
     }
 
     #[test]
     fn a_slip_is_taken_back() {
         let mut signals = Signals::PERFECT;
         signals.actions = signals.actions.map(|actions| Actions { slips: 1.0, ..actions });
-        let world = World::new(scenario(signals), 1);
+        let world = Simulated::new(scenario(signals), 1);
         let heard = world.heard(4, 0);
         assert_eq!(heard[1].said, Said::TakenBack(heard[0].number));
         assert_ne!(heard[0].said == Said::Praise, world.truth(4, 0));

@@ -2,44 +2,40 @@
 
 use std::io::{self, Write};
 
-use crate::policies::Named;
-use crate::run::Outcome;
-use crate::simulator::Scenario;
+use crate::run::Played;
 use crate::stats::{self, Estimate};
 
-/// One scenario: a line for each policy, and how the first compares with it.
-pub(crate) fn scenario(
-    out: &mut impl Write,
-    scenario: &Scenario,
-    policies: &[Named],
-    outcomes: &[Vec<Outcome>],
-) -> io::Result<()> {
-    let runs = outcomes.first().map_or(0, Vec::len);
-    writeln!(out, "{}: {} ({runs} runs of {} decisions)", scenario.name, scenario.about, scenario.decisions)?;
-    let first = policies.first().map_or("", |policy| policy.name.as_str());
+/// One world: a line for each policy, and how the first compares with it.
+pub(crate) fn world(out: &mut impl Write, title: &str, played: &[Played]) -> io::Result<()> {
+    writeln!(out, "{title}")?;
+    let Some(first) = played.first() else { return Ok(()) };
     writeln!(
         out,
-        "  {:40}{:>9} {:17}{:>6}{:>9}{:>9}   {first} / it",
-        "", "regret", "", "best", "again", "ms/run"
+        "  {:40}{:>9} {:17}{:>6}{:>9}{:>8}{:>9}{:>9}   {} / it",
+        "", "regret", "", "best", "again", "quality", "$/1000", "ms/run", first.name
     )?;
-    let of =
-        |index: usize, number: fn(&Outcome) -> f64| outcomes[index].iter().map(number).collect::<Vec<f64>>();
-    let regret: Vec<Vec<f64>> =
-        (0..policies.len()).map(|index| of(index, |outcome| outcome.regret)).collect();
-    for (index, policy) in policies.iter().enumerate() {
-        let again: Vec<f64> = outcomes[index].iter().filter_map(|outcome| outcome.led_again).collect();
+    let ours = first.each(|outcome| outcome.regret);
+    for policy in played {
+        if let Some(why) = &policy.failed {
+            writeln!(out, "  {:40} failed: {why}", policy.name)?;
+            continue;
+        }
+        let again: Vec<f64> = policy.outcomes.iter().filter_map(|outcome| outcome.led_again).collect();
         let again =
             if again.is_empty() { String::new() } else { format!("{:.0}", stats::median_of(&again).mean) };
-        let found = stats::mean_of(&regret[index]);
-        let ratio = stats::ratio(&regret[0], &regret[index]);
+        let regret = policy.each(|outcome| outcome.regret);
+        let found = stats::mean_of(&regret);
+        let ratio = stats::ratio(&ours[..regret.len().min(ours.len())], &regret);
         writeln!(
             out,
-            "  {:40}{:9.1} {:17}{:6.2}{again:>9}{:9.1}   {:.3} {}",
+            "  {:40}{:9.1} {:17}{:6.2}{again:>9}{:8.4}{:9.2}{:9.1}   {:.3} {}",
             policy.name,
             found.mean,
             interval(found, 1),
-            stats::mean(&of(index, |outcome| outcome.best_share)),
-            1e3 * stats::mean(&of(index, |outcome| outcome.seconds)),
+            stats::mean(&policy.each(|outcome| outcome.best_share)),
+            stats::mean(&policy.each(|outcome| outcome.quality)),
+            1e3 * stats::mean(&policy.each(|outcome| outcome.dollars)),
+            1e3 * stats::mean(&policy.each(|outcome| outcome.seconds)),
             ratio.mean,
             interval(ratio, 3),
         )?;

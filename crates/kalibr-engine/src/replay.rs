@@ -7,11 +7,9 @@ use std::io::BufRead;
 
 use kalibr_core::ids::{Goal, Timestamp};
 use kalibr_core::objective::Price;
-use kalibr_core::posterior::LearnerConfig;
 use kalibr_core::replay::{
-    Head, LEAST, Learner, LineReader, Log, Logged, NamedPath, PathName, Policy, Worth,
+    Head, LEAST, LineReader, Log, Logged, NamedPath, PathName, Policy, Routing, Worth,
 };
-use kalibr_core::rules::ChoiceRules;
 use kalibr_store::{DecisionKind, LoggedDecision};
 use serde::Serialize;
 
@@ -117,7 +115,7 @@ impl Engine {
         })?;
         let is_cut = decisions.len() == options.most;
         let log = Log::new(names(&state), decisions);
-        let mut report = report(&log, Some(goal.clone()), policy, &learner(&state.settings), options.since)?;
+        let mut report = report(&log, Some(goal.clone()), policy, &routing(&state.settings), options.since)?;
         if is_cut {
             report.notes.push(format!("only the latest {} decisions were read", options.most));
         }
@@ -140,7 +138,7 @@ impl Engine {
         let head = Head {
             goal: Some(goal.clone()),
             half_life: Some(state.settings.half_life),
-            floor: Some(state.settings.floor),
+            rules: Some(state.settings.rules()),
             paths: names(&state).into_iter().map(named).collect(),
         };
         let mut written = write(&head.line());
@@ -182,21 +180,17 @@ pub fn replay_lines(
     }
     let (head, log) = reader.finish();
     let default = GoalSettings::default();
-    let settings = GoalSettings {
-        half_life: head.half_life.unwrap_or(default.half_life),
-        floor: head.floor.unwrap_or(default.floor),
-        ..default
-    };
-    if let Some(problem) = settings.problem(&[]) {
+    let settings = GoalSettings { half_life: head.half_life.unwrap_or(default.half_life), ..default };
+    let rules = head.rules.unwrap_or_default();
+    if let Some(problem) = settings.problem(&[]).or_else(|| rules.problem().map(str::to_owned)) {
         return Err(ReplayError::Head(problem));
     }
-    report(&log, head.goal, policy, &learner(&settings), options.since)
+    report(&log, head.goal, policy, &Routing { rules, ..routing(&settings) }, options.since)
 }
 
 /// How a goal of these settings learns and chooses.
-fn learner(settings: &GoalSettings) -> Learner {
-    let config: LearnerConfig = settings.learner();
-    Learner { config, rules: ChoiceRules { floor: settings.floor, ..ChoiceRules::default() } }
+fn routing(settings: &GoalSettings) -> Routing {
+    Routing { config: settings.learner(), rules: settings.rules() }
 }
 
 fn names(goal: &GoalState) -> Vec<PathName> {
@@ -233,10 +227,10 @@ fn report(
     log: &Log,
     goal: Option<Goal>,
     policy: &Policy,
-    learner: &Learner,
+    routing: &Routing,
     since: Option<Timestamp>,
 ) -> Result<ReplayReport, ReplayError> {
-    let found = log.replay(policy, learner, since)?;
+    let found = log.replay(policy, routing, since)?;
     let mut notes = Vec::new();
     if matches!(policy, Policy::Delta(_)) && !log.knows_costs() {
         notes.push(

@@ -120,7 +120,8 @@ fn what_cannot_be_replayed_says_why() {
     let options = ReplayOptions { most: 40, ..ReplayOptions::default() };
     let cut = engine.replay(&goal(), &"uniform".parse().unwrap(), &options).unwrap();
     assert!(cut.decisions < 40 && cut.notes[0].contains("latest 40"), "{cut:?}");
-    let bad_head = replay_lines(&b"{\"paths\":[],\"floor\":3}\n"[..], &"uniform".parse().unwrap(), &options);
+    let bad_head =
+        replay_lines(&b"{\"paths\":[],\"rules\":{\"floor\":3}}\n"[..], &"uniform".parse().unwrap(), &options);
     assert!(bad_head.unwrap_err().to_string().contains("floor is a probability"));
     engine.close(PATIENCE);
 }

@@ -21,7 +21,7 @@ pub(crate) enum Weigh {
 impl Weigh {
     /// The confidence of a source: what was done above what was read from words, that above a judge, that above a check of
     /// form.
-    fn of(self, source: Source) -> f64 {
+    pub(crate) fn of(self, source: Source) -> f64 {
         match (self, source) {
             (Self::Equally, _) | (_, Source::Action | Source::Explicit | Source::Metric) => 1.0,
             (_, Source::Turn) => 0.85,
@@ -44,8 +44,8 @@ impl Averaging {
 }
 
 impl Policy for Averaging {
-    fn choose(&mut self, request: Request) -> Chosen {
-        Chosen::path(self.betas.sample(request.goal))
+    fn choose(&mut self, request: &Request) -> anyhow::Result<Chosen> {
+        Ok(Chosen::path(self.betas.sample(request.goal)))
     }
 
     fn hear(&mut self, heard: &Heard) {

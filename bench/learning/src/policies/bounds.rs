@@ -19,9 +19,9 @@ impl Uniform {
 }
 
 impl Policy for Uniform {
-    fn choose(&mut self, _: Request) -> Chosen {
+    fn choose(&mut self, _: &Request) -> anyhow::Result<Chosen> {
         let path = self.rng.random_range(0..self.paths);
-        Chosen { path, propensity: Some(1.0 / self.paths as f64) }
+        Ok(Chosen::path(path))
     }
 
     fn hear(&mut self, _: &Heard) {}
@@ -31,8 +31,8 @@ impl Policy for Uniform {
 pub(crate) struct Always(pub(crate) usize);
 
 impl Policy for Always {
-    fn choose(&mut self, _: Request) -> Chosen {
-        Chosen { path: self.0, propensity: Some(1.0) }
+    fn choose(&mut self, _: &Request) -> anyhow::Result<Chosen> {
+        Ok(Chosen::path(self.0))
     }
 
     fn hear(&mut self, _: &Heard) {}

@@ -34,7 +34,7 @@ impl KalibrLike {
 }
 
 impl Policy for KalibrLike {
-    fn choose(&mut self, request: Request) -> Chosen {
+    fn choose(&mut self, request: &Request) -> anyhow::Result<Chosen> {
         let chosen = &self.chosen[request.goal as usize];
         let path = if let Some(path) = chosen.iter().position(|&times| times < FORCED) {
             path
@@ -44,7 +44,7 @@ impl Policy for KalibrLike {
             self.betas.sample(request.goal)
         };
         self.chosen[request.goal as usize][path] += 1;
-        Chosen::path(path)
+        Ok(Chosen::path(path))
     }
 
     fn hear(&mut self, heard: &Heard) {

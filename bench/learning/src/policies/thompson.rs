@@ -52,13 +52,13 @@ impl Told {
 }
 
 impl Policy for Told {
-    fn choose(&mut self, request: Request) -> Chosen {
-        Chosen::path(self.0.sample(request.goal))
+    fn choose(&mut self, request: &Request) -> anyhow::Result<Chosen> {
+        Ok(Chosen::path(self.0.sample(request.goal)))
     }
 
     fn hear(&mut self, _: &Heard) {}
 
-    fn told(&mut self, request: Request, path: usize, good: bool) {
+    fn told(&mut self, request: &Request, path: usize, good: bool) {
         self.0.add(request.goal, path, good, 1.0);
     }
 }

@@ -62,7 +62,7 @@ impl TrackAndStop {
 }
 
 impl Policy for TrackAndStop {
-    fn choose(&mut self, request: Request) -> Chosen {
+    fn choose(&mut self, request: &Request) -> anyhow::Result<Chosen> {
         let goal = &mut self.goals[request.goal as usize];
         if goal.decisions.is_multiple_of(EVERY) {
             goal.proportions = proportions(&goal.rows);
@@ -74,7 +74,7 @@ impl Policy for TrackAndStop {
             left < 0.0
         });
         let path = path.unwrap_or(goal.proportions.len() - 1);
-        Chosen { path, propensity: Some(goal.proportions[path]) }
+        Ok(Chosen { path, propensities: goal.proportions.clone() })
     }
 
     fn hear(&mut self, heard: &Heard) {

@@ -21,7 +21,7 @@ impl Waiting {
 }
 
 impl Policy for Waiting {
-    fn choose(&mut self, request: Request) -> Chosen {
+    fn choose(&mut self, request: &Request) -> anyhow::Result<Chosen> {
         while self.open.front().is_some_and(|(old, ..)| old.decision + self.window < request.decision) {
             let Some((old, path, heard)) = self.open.pop_front() else { break };
             if let Some(good) = last_word(&heard) {
@@ -29,8 +29,8 @@ impl Policy for Waiting {
             }
         }
         let path = self.betas.sample(request.goal);
-        self.open.push_back((request, path, Vec::new()));
-        Chosen::path(path)
+        self.open.push_back((request.clone(), path, Vec::new()));
+        Ok(Chosen::path(path))
     }
 
     fn hear(&mut self, heard: &Heard) {
@@ -66,8 +66,8 @@ impl FirstWord {
 }
 
 impl Policy for FirstWord {
-    fn choose(&mut self, request: Request) -> Chosen {
-        Chosen::path(self.betas.sample(request.goal))
+    fn choose(&mut self, request: &Request) -> anyhow::Result<Chosen> {
+        Ok(Chosen::path(self.betas.sample(request.goal)))
     }
 
     fn hear(&mut self, heard: &Heard) {

@@ -19,7 +19,7 @@
 //! | `trace_id` | 32 hexadecimal digits; a decision that comes twice counts once. Default: the number of the line |
 //! | `attempts` | in place of `reward`, all evidence of each attempt, the path that was chosen first: `path`, `evidence` (the pattern's bits) and `score` (2^-20ths) |
 //!
-//! The first line may be a head instead, and is one in what Kalibr writes: `{"goal", "half_life", "floor", "paths"}`,
+//! The first line may be a head instead, and is one in what Kalibr writes: `{"goal", "half_life", "rules", "paths"}`,
 //! with `path`, `model` and `label` of each path. No line holds anything that a user wrote, nor a session or a user.
 
 use std::fmt::Write as _;
@@ -31,6 +31,7 @@ use crate::counters::Epoch;
 use crate::evidence::{Pattern, Register, Signal, Source, Strength, Value};
 use crate::ids::{Bucket, Goal, PathId, Pipeline, SignalId, Timestamp, TraceId};
 use crate::path::PathSpec;
+use crate::rules::ChoiceRules;
 use crate::trace::Share;
 
 /// What a log says of its goal.
@@ -43,9 +44,9 @@ pub struct Head {
     /// Its half-life in graded decisions; 0 forgets nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub half_life: Option<f64>,
-    /// Its floor.
+    /// How it chooses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub floor: Option<f64>,
+    pub rules: Option<ChoiceRules>,
     /// Its paths.
     pub paths: Vec<NamedPath>,
 }

@@ -61,7 +61,8 @@ pub(super) struct Entry {
 pub struct Log {
     paths: Vec<PathName>,
     pub(super) entries: Vec<Entry>,
-    classes: usize,
+    /// The pipeline of each class, as a number.
+    pipelines: Vec<usize>,
     duplicates: u64,
 }
 
@@ -73,6 +74,7 @@ impl Log {
         let mut numbers: HashMap<PathId, usize> =
             log.paths.iter().enumerate().map(|(at, name)| (name.path, at)).collect();
         let mut classes: BTreeMap<(Option<Pipeline>, Bucket), usize> = BTreeMap::new();
+        let mut pipelines: BTreeMap<Option<Pipeline>, usize> = BTreeMap::new();
         let mut seen: HashSet<TraceId> = HashSet::new();
         let mut decisions = decisions;
         decisions.sort_by_key(|decision| (decision.at, decision.trace));
@@ -98,8 +100,12 @@ impl Log {
                 propensities[at] += propensity;
             }
             let chosen = number(decision.path);
-            let next = classes.len();
-            let class = *classes.entry((decision.pipeline, decision.bucket)).or_insert(next);
+            let next = pipelines.len();
+            let pipeline = *pipelines.entry(decision.pipeline.clone()).or_insert(next);
+            let class = *classes.entry((decision.pipeline, decision.bucket)).or_insert_with(|| {
+                log.pipelines.push(pipeline);
+                log.pipelines.len() - 1
+            });
             let first = decision.attempts.first().filter(|share| share.path == decision.path);
             let reward = first
                 .filter(|share| share.pattern.winner().is_some())
@@ -114,7 +120,6 @@ impl Log {
                 dollars: decision.dollars.filter(|dollars| dollars.is_finite() && *dollars >= 0.0),
             });
         }
-        log.classes = classes.len();
         log
     }
 
@@ -147,8 +152,8 @@ impl Log {
         self.entries.iter().any(|entry| entry.dollars.is_some())
     }
 
-    pub(super) fn classes(&self) -> usize {
-        self.classes
+    pub(super) fn pipelines(&self) -> &[usize] {
+        &self.pipelines
     }
 
     fn from(&self, since: Option<Timestamp>) -> impl Iterator<Item = &Entry> {

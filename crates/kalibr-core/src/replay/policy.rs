@@ -10,10 +10,10 @@ use crate::availability::Tally;
 use crate::counters::{Cell, Count, Counters};
 use crate::evidence::{Source, Value};
 use crate::ids::Timestamp;
+use crate::learner::Learner;
 use crate::objective::{NotEligible, Objective, Offer, SURE};
 use crate::path::PathSpec;
-use crate::posterior::{LearnerConfig, Subject, posteriors};
-use crate::reliability::{Pool, Reliability};
+use crate::posterior::{LearnerConfig, Subject};
 use crate::rules::{Asked, ChoiceRules, Known, Prepared, Standing};
 
 /// Tables are rebuilt when a class has grown by one part in this many, at most every 25 decisions: a router refreshes
@@ -95,7 +95,7 @@ impl fmt::Display for Policy {
 
 /// How the goal learns and chooses; a policy changes one thing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Learner {
+pub struct Routing {
     /// How it weighs what it has seen.
     pub config: LearnerConfig,
     /// How it chooses.
@@ -114,7 +114,7 @@ impl Log {
     pub fn replay(
         &self,
         policy: &Policy,
-        learner: &Learner,
+        routing: &Routing,
         since: Option<Timestamp>,
     ) -> Result<Evaluation, UnknownPath> {
         let mut targets = match policy {
@@ -122,16 +122,16 @@ impl Log {
             Policy::BestPerBucket => self.best_per_class(),
             Policy::Uniform => self.uniform(),
             Policy::Delta(delta) => {
-                let probability = match learner.rules.objective {
+                let probability = match routing.rules.objective {
                     Objective::CheapestWithin { probability, .. } => probability,
                     _ => SURE,
                 };
                 let objective = Objective::CheapestWithin { delta: *delta, probability };
-                self.learned(&Learner { rules: ChoiceRules { objective, ..learner.rules }, ..*learner })
+                self.learned(&Routing { rules: ChoiceRules { objective, ..routing.rules }, ..*routing })
             }
             Policy::HalfLife(half_life) => {
                 let half_life = (*half_life > 0.0).then_some(*half_life);
-                self.learned(&Learner { config: LearnerConfig { half_life, ..learner.config }, ..*learner })
+                self.learned(&Routing { config: LearnerConfig { half_life, ..routing.config }, ..*routing })
             }
         };
         for (target, entry) in targets.iter_mut().zip(&self.entries) {
@@ -181,8 +181,8 @@ impl Log {
     }
 
     /// What the learner would have chosen, refreshing all the time, with the log's own evidence.
-    fn learned(&self, learner: &Learner) -> Vec<Option<Vec<f64>>> {
-        let mut replayed = Replayed::new(self, learner);
+    fn learned(&self, routing: &Routing) -> Vec<Option<Vec<f64>>> {
+        let mut replayed = Replayed::new(self, routing);
         self.entries
             .iter()
             .map(|entry| {
@@ -207,18 +207,20 @@ impl Log {
 
 /// A learner on its way through a log.
 struct Replayed<'l> {
-    learner: &'l Learner,
+    routing: &'l Routing,
     subjects: Vec<Subject>,
     classes: Vec<Class>,
-    pool: Pool,
+    /// By pipeline and class.
+    learner: Learner<usize, usize>,
     /// Dollars and calls by path.
     spent: Vec<(f64, f64)>,
     /// Answers and failures by path: the log is of one goal, so what its path did is all that is known of a provider.
     tallies: Vec<Tally>,
 }
 
-#[derive(Default)]
 struct Class {
+    /// Its pipeline: buckets of one share what they learn.
+    pipeline: usize,
     counters: Counters,
     decisions: u64,
     /// After how many decisions it was built, and what.
@@ -226,35 +228,40 @@ struct Class {
 }
 
 impl<'l> Replayed<'l> {
-    fn new(log: &Log, learner: &'l Learner) -> Self {
+    fn new(log: &Log, routing: &'l Routing) -> Self {
         let subjects = log.paths().iter().map(|name| {
             let model = PathSpec::model(&name.model).map_or(name.path, |model| model.id());
             Subject { model, ..Subject::unknown(name.path) }
         });
         Self {
-            learner,
+            routing,
             subjects: subjects.collect(),
-            classes: (0..log.classes()).map(|_| Class::default()).collect(),
-            pool: Pool::default(),
+            classes: log
+                .pipelines()
+                .iter()
+                .map(|&pipeline| Class { pipeline, counters: Counters::default(), decisions: 0, table: None })
+                .collect(),
+            learner: Learner::default(),
             spent: vec![(0.0, 0.0); log.paths().len()],
             tallies: vec![Tally::default(); log.paths().len()],
         }
     }
 
     /// The table of a class as it stands.
-    fn table(&mut self, class: usize, now: Timestamp) -> &Prepared {
-        let Self { learner, subjects, classes, pool, spent, tallies } = self;
-        let class = &mut classes[class];
+    fn table(&mut self, number: usize, now: Timestamp) -> &Prepared {
+        let Self { routing, subjects, classes, learner, spent, tallies } = self;
+        let class = &mut classes[number];
         let fresh = class.table.take().filter(|(built, _)| {
             let most = u64::from(crate::counters::Epoch::DECISIONS);
             class.decisions - built < (built / GROWTH).clamp(1, most) && class.decisions > 0
         });
         let table = fresh.unwrap_or_else(|| {
-            let reliability = Reliability::learn(pool);
             for (subject, tally) in subjects.iter_mut().zip(&*tallies) {
                 subject.available = tally.available(now);
             }
-            let known = posteriors(&class.counters, subjects, &reliability, &learner.config);
+            learner.learn();
+            let known =
+                learner.posteriors(&class.pipeline, &number, &class.counters, subjects, &routing.config);
             let known: Vec<Known> = known
                 .iter()
                 .zip(spent)
@@ -264,7 +271,7 @@ impl<'l> Replayed<'l> {
                     Known { offer: Offer { dollars, ..known.offer }, ..known }
                 })
                 .collect();
-            (class.decisions, learner.rules.prepare(&known, &Standing::default()))
+            (class.decisions, routing.rules.prepare(&known, &Standing::default()))
         });
         &class.table.insert(table).1
     }
@@ -276,7 +283,7 @@ impl<'l> Replayed<'l> {
             let count = Count::one(share.score);
             class.counters.add(Cell { epoch: entry.epoch, path: share.path, pattern: share.pattern }, count);
             if let Some(at) = self.subjects.iter().position(|subject| subject.path == share.path) {
-                self.pool.add(self.subjects[at].model, share.pattern, count);
+                self.learner.count(self.subjects[at].model, share.pattern, count);
                 match share.pattern.value(Source::Provider) {
                     Some(Value::Answered) => self.tallies[at].add(entry.at, 1, 0),
                     Some(Value::ProviderFailed) => self.tallies[at].add(entry.at, 0, 1),

@@ -66,7 +66,7 @@ fn names() -> Vec<PathName> {
 }
 
 fn value(log: &Log, policy: &Policy) -> f64 {
-    log.replay(policy, &Learner::default(), None).unwrap().worth.unwrap().value.value
+    log.replay(policy, &Routing::default(), None).unwrap().worth.unwrap().value.value
 }
 
 #[test]
@@ -97,15 +97,15 @@ fn a_greater_delta_takes_the_cheaper_path_and_without_costs_changes_nothing() {
         let good = uniform(3, decision.at.0 as u64) < if decision.path == path(0) { 0.8 } else { 0.7 };
         decision.attempts = vec![share(decision.path, Some(good))];
     }
-    let learner = |delta| Learner {
+    let routing = |delta| Routing {
         rules: ChoiceRules {
             objective: Objective::CheapestWithin { delta, probability: 0.5 },
             ..ChoiceRules::default()
         },
-        ..Learner::default()
+        ..Routing::default()
     };
     let cheap = |decisions: &[Logged], delta| {
-        let targets = Log::new(names(), decisions.to_vec()).learned(&learner(delta));
+        let targets = Log::new(names(), decisions.to_vec()).learned(&routing(delta));
         targets[2_000..].iter().flatten().map(|target| target[1]).sum::<f64>() / 1_000.0
     };
     assert!(cheap(&decisions, 0.0) < 0.2, "{}", cheap(&decisions, 0.0));
@@ -121,10 +121,10 @@ fn no_policy_looks_at_what_came_later() {
     for decision in &mut changed[300..] {
         decision.attempts = vec![share(decision.path, Some(decision.path == path(1)))];
     }
-    let learner = Learner::default();
+    let routing = Routing::default();
     let (whole, changed) = (Log::new(names(), whole), Log::new(names(), changed));
     assert_eq!(whole.best_per_class()[..=300], changed.best_per_class()[..=300]);
-    assert_eq!(whole.learned(&learner)[..=300], changed.learned(&learner)[..=300]);
+    assert_eq!(whole.learned(&routing)[..=300], changed.learned(&routing)[..=300]);
     assert_ne!(whole.best_per_class(), changed.best_per_class());
 }
 
@@ -136,14 +136,14 @@ fn what_was_forced_or_observed_teaches_and_is_not_evaluated() {
         decision.considered = vec![(decision.path, 1.0)];
     }
     let log = Log::new(names(), decisions.clone());
-    let learner = Learner::default();
-    let found = log.replay(&Policy::HalfLife(800.0), &learner, None).unwrap();
+    let routing = Routing::default();
+    let found = log.replay(&Policy::HalfLife(800.0), &routing, None).unwrap();
     assert_eq!((found.decisions, log.not_drawn(None)), (200, 200));
-    let learned = log.learned(&learner);
-    let untaught = Log::new(names(), decisions[200..].to_vec()).learned(&learner);
+    let learned = log.learned(&routing);
+    let untaught = Log::new(names(), decisions[200..].to_vec()).learned(&routing);
     assert!(learned[200].as_ref().unwrap()[0] > 0.9, "{:?}", learned[200]);
     assert_eq!(untaught[0].as_ref().unwrap()[0], 0.5);
-    let since = log.replay(&Policy::Uniform, &learner, Some(Timestamp(300))).unwrap();
+    let since = log.replay(&Policy::Uniform, &routing, Some(Timestamp(300))).unwrap();
     assert_eq!(since.decisions, 100);
 }
 
@@ -155,7 +155,7 @@ fn a_decision_that_comes_twice_counts_once_and_order_does_not_matter() {
     let (log, again) = (Log::new(names(), decisions), Log::new(names(), shuffled));
     assert_eq!((log.duplicates(), again.duplicates()), (0, 50));
     for policy in [Policy::Uniform, Policy::BestPerBucket, Policy::HalfLife(100.0), Policy::Delta(0.1)] {
-        let replay = |log: &Log| log.replay(&policy, &Learner::default(), None).unwrap();
+        let replay = |log: &Log| log.replay(&policy, &Routing::default(), None).unwrap();
         assert_eq!(replay(&log), replay(&again), "{policy}");
     }
 }
@@ -179,7 +179,7 @@ fn an_attempt_that_failed_is_no_answer_and_is_not_graded() {
         decision.attempts = vec![failed(decision.path), share(path(1), Some(true))];
     }
     let log = Log::new(names(), decisions);
-    let found = log.replay(&Policy::Uniform, &Learner::default(), None).unwrap();
+    let found = log.replay(&Policy::Uniform, &Routing::default(), None).unwrap();
     assert_eq!((found.decisions, found.graded, log.unanswered(None)), (100, 60, 40));
 }
 
@@ -192,7 +192,7 @@ fn read(lines: &str) -> Result<(Head, Log), String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(8))]
 
     #[test]
     fn a_log_that_is_written_and_read_again_is_replayed_to_the_same_numbers(
@@ -221,8 +221,8 @@ proptest! {
         let log = Log::new(names(), decisions);
         prop_assert_eq!(read_head, head);
         for policy in [Policy::Uniform, Policy::BestPerBucket, Policy::HalfLife(100.0), Policy::Delta(0.1)] {
-            let learner = Learner::default();
-            prop_assert_eq!(log.replay(&policy, &learner, None), read.replay(&policy, &learner, None));
+            let routing = Routing::default();
+            prop_assert_eq!(log.replay(&policy, &routing, None), read.replay(&policy, &routing, None));
         }
     }
 }
@@ -250,7 +250,7 @@ fn a_reward_in_a_log_counts_as_it_stands() {
     };
     let text = line(r#","reward":0.25"#).repeat(40) + &line("").repeat(10);
     let found =
-        read(&text).unwrap().1.replay(&Policy::Always("a".into()), &Learner::default(), None).unwrap();
+        read(&text).unwrap().1.replay(&Policy::Always("a".into()), &Routing::default(), None).unwrap();
     assert_eq!((found.decisions, found.graded, found.done), (50, 40, Some(0.25)));
     assert!((found.worth.unwrap().value.value - 0.25).abs() < 0.005);
 }
@@ -268,7 +268,7 @@ fn a_path_that_did_not_answer_lately_is_chosen_less_by_a_replayed_learner_than_o
             logged.attempts = vec![failed, share(path(1), Some(true))];
         }
     }
-    let targets = Log::new(names(), log).learned(&Learner::default());
+    let targets = Log::new(names(), log).learned(&Routing::default());
     let last = targets.last().unwrap().as_ref().unwrap();
     assert!(last[0] < 0.1, "{last:?}");
 }
