@@ -14,8 +14,8 @@ use kalibr_core::policy::uniform;
 use kalibr_core::trace::{Share, moves};
 use kalibr_store::{
     CallRecord, Change, Changes, Committed, CounterRow, DecisionRecord, Fact, GoalChange, GoalChanged,
-    GoalId, GoalRecord, Ledger, LoggedDecision, PathRecord, PathUpdate, Piece, Receipt, Recount, Scope,
-    StoreError,
+    GoalId, GoalRecord, Ledger, LoggedDecision, PastAttempt, PathRecord, PathUpdate, Piece, Receipt, Recount,
+    Scope, StoreError,
 };
 
 use crate::traffic::{self, Epochs, Fate, PATHS, WEEK};
@@ -241,6 +241,10 @@ impl Ledger for Synthetic {
 
     fn decision(&self, _: TraceId) -> Result<Option<DecisionRecord>, StoreError> {
         Ok(None)
+    }
+
+    fn attempts_since(&self, _: Timestamp, _: &mut dyn FnMut(PastAttempt)) -> Result<(), StoreError> {
+        Ok(())
     }
 
     fn anchored(&self, _: KeyedHash, _: KeyedHash) -> Result<Option<TraceId>, StoreError> {

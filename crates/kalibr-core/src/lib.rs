@@ -14,6 +14,7 @@
 
 pub mod ageing;
 pub mod anytime;
+pub mod availability;
 pub mod best;
 pub mod confidence;
 pub mod counters;

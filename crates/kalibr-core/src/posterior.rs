@@ -1,8 +1,8 @@
 //! What the counters say of each path: how likely it is to serve a user well.
 //!
-//! A path serves well when its provider answers and the answer is good, so success = availability × quality, each with
-//! counters of its own: a provider outage must not look like bad answers, and answered-but-ungraded requests must not
-//! look like good ones.
+//! A path serves well when its provider answers and the answer is good, so success = availability × quality. How
+//! available it is, is known from all goals together ([`crate::availability`]) and comes in with the [`Subject`]: a
+//! provider outage must not look like bad answers, and answered-but-ungraded requests must not look like good ones.
 //!
 //! What a user did is the truth; a turn, a judge or a structural eval is worth what its reliability says
 //! ([`crate::reliability`]), and nothing it says is worth more than that reliability is known. With one perfectly reliable
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::ageing::Ageing;
 use crate::counters::{Count, Counters};
 use crate::drift::{Span, changes};
-use crate::evidence::{Pattern, Source, Value};
+use crate::evidence::Pattern;
 use crate::fusion::{Soft, fuse, peak};
 use crate::ids::PathId;
 use crate::reliability::{Doubt, Reliability, parts};
@@ -87,8 +87,6 @@ pub struct LearnerConfig {
     pub half_life: Option<f64>,
     /// How the half-life grows, and what a change does to it.
     pub fading: Fading,
-    /// Attempts after which a provider's earlier answers and failures count half.
-    pub availability_half_life: Option<f64>,
     /// Whether what other buckets and goals know of a path is where it starts from: see [`crate::sharing`].
     pub sharing: bool,
     /// Whether fresh verdicts count less where verdicts are taken back later: see [`crate::maturity`].
@@ -102,7 +100,6 @@ impl Default for LearnerConfig {
         Self {
             half_life: Some(1600.0),
             fading: Fading::default(),
-            availability_half_life: Some(200.0),
             sharing: true,
             maturity: true,
             silence: true,
@@ -136,7 +133,8 @@ pub struct Subject {
     pub path: PathId,
     /// The identity of its model alone: reliabilities are learned per model.
     pub model: PathId,
-    /// P(it answers); `None` where nothing has failed.
+    /// P(it answers), by what all goals have seen of its provider and model ([`crate::availability`]); `None` where
+    /// nothing has failed.
     pub available: Option<Beta>,
 }
 
@@ -166,7 +164,7 @@ pub fn posteriors(
     paths
         .iter()
         .zip(&series.paths)
-        .zip(tallies(counters, &ids, config))
+        .zip(tallies(counters, &ids))
         .map(|((subject, slices), tally)| {
             let own = quality(slices, &ages, &reliability.doubts(subject.model), config);
             let posterior = Posterior {
@@ -178,7 +176,7 @@ pub fn posteriors(
                 graded: tally.graded,
                 attempts: tally.attempts,
             };
-            posterior.given(Beta::UNIFORM, subject.available.or_else(|| tally.available()))
+            posterior.given(Beta::UNIFORM, subject.available)
         })
         .collect()
 }
@@ -186,41 +184,18 @@ pub fn posteriors(
 /// Calls of one path.
 #[derive(Default, Clone, Copy)]
 struct Tally {
-    answered: f64,
-    failed: f64,
     graded: i64,
     attempts: i64,
 }
 
-impl Tally {
-    /// One imagined answer stands beside what was seen: a provider is taken to work until it is seen to fail.
-    fn available(self) -> Option<Beta> {
-        (self.failed > 0.0).then_some(Beta { alpha: 1.0 + self.answered, beta: self.failed })
-    }
-}
-
-fn tallies(counters: &Counters, paths: &[PathId], config: &LearnerConfig) -> Vec<Tally> {
+fn tallies(counters: &Counters, paths: &[PathId]) -> Vec<Tally> {
     let mut tallies = vec![Tally::default(); paths.len()];
-    // Ages count what happened in strictly later epochs: walk from the newest and add an epoch up only when it is done.
-    let (mut later, mut here) = (0, 0);
-    let mut epoch = None;
-    for (cell, Count { n, .. }) in counters.evidence().rev() {
-        if epoch != Some(cell.epoch) {
-            later += std::mem::take(&mut here);
-            epoch = Some(cell.epoch);
-        }
+    for (cell, Count { n, .. }) in counters.evidence() {
         let Some(tally) = paths.iter().position(|path| *path == cell.path).map(|i| &mut tallies[i]) else {
             continue;
         };
-        here += n;
         tally.attempts += n;
         tally.graded += if cell.pattern.winner().is_some() { n } else { 0 };
-        let weight = config.availability_half_life.map_or(1.0, |h| (-(later as f64) / h).exp2());
-        match cell.pattern.value(Source::Provider) {
-            Some(Value::Answered) => tally.answered += weight * n as f64,
-            Some(Value::ProviderFailed) => tally.failed += weight * n as f64,
-            _ => {}
-        }
     }
     tallies
 }
@@ -329,7 +304,7 @@ impl Posterior {
 }
 
 /// The product of two independent probabilities, as the Beta with its mean and variance.
-fn product(a: Beta, b: Beta) -> Beta {
+pub(crate) fn product(a: Beta, b: Beta) -> Beta {
     let second = |x: Beta| x.variance() + x.mean() * x.mean();
     let mean = a.mean() * b.mean();
     Beta::from_moments(mean, second(a) * second(b) - mean * mean)
@@ -344,7 +319,7 @@ mod tests {
         super::posteriors(counters, &subjects, &Reliability::default(), config)
     }
     use crate::counters::{Cell, Epoch};
-    use crate::evidence::Register;
+    use crate::evidence::{Register, Source, Value};
     use proptest::prelude::*;
 
     const A: PathId = PathId::from_bytes([1; 16]);

@@ -3,6 +3,7 @@
 //! Each call is an attempt of its own, with its own outcome in the ledger. A caller who goes away in the middle leaves
 //! an attempt of which nothing is known: that speaks neither for nor against the path.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,7 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::{BoxStream, StreamExt, unfold};
-use kalibr_core::ids::{PathId, Timestamp, TraceId};
+use kalibr_core::availability::{Outcome, Probe, Times};
+use kalibr_core::ids::{Goal, PathId, Timestamp, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
 use kalibr_core::path::PathSpec;
 use kalibr_store::{AttemptFact, CallRecord, Fact, Scope};
@@ -20,6 +22,7 @@ use kalibr_upstream::{Answer, AnswerStream, Blame, ChatRequest, Ending, Failure,
 use crate::decide::{DecideRequest, Decision};
 use crate::engine::Engine;
 use crate::error::CompleteError;
+use crate::outages::FAIR_WAIT;
 
 /// Most calls made for one request: a caller waits for all of them, and an outage must not multiply the traffic of a
 /// goal with many paths.
@@ -105,7 +108,7 @@ impl Engine {
             let Step { attempt, index, path_id, path, .. } = step;
             match result {
                 Err(failure) => {
-                    attempt.failed(&failure);
+                    attempt.failed(&failure, walk.is_over());
                     walk.next_or(failure)?;
                 }
                 Ok(answer) => {
@@ -131,10 +134,11 @@ impl Engine {
             let Step { attempt, index, path_id, path, .. } = step;
             match result {
                 Err(failure) => {
-                    attempt.failed(&failure);
+                    attempt.failed(&failure, walk.is_over());
                     walk.next_or(failure)?;
                 }
                 Ok(stream) => {
+                    let attempt = attempt.began();
                     return Ok(CompletionStream {
                         decision: walk.decision,
                         attempt: index,
@@ -178,15 +182,15 @@ impl Engine {
     fn walk(&self, request: &CompleteRequest) -> Result<Walk, CompleteError> {
         let decision = self.decide_classed(&request.decide, || crate::bucket::bucket_of(&request.body))?;
         let chosen = (decision.path_id, Arc::clone(&decision.path));
-        let fallbacks = decision.fallbacks.iter().cloned();
-        let paths: Vec<_> = std::iter::once(chosen).chain(fallbacks).take(MAX_ATTEMPTS).collect();
+        let others = decision.fallbacks.iter().chain(&decision.last_resort).cloned();
+        let paths = std::iter::once(chosen).chain(others).collect();
         let deadline = request.timeout.map(|timeout| (timeout, tokio::time::Instant::now() + timeout));
         let scope = Scope {
             goal: decision.goal_id,
             pipeline: request.decide.pipeline.clone(),
             bucket: decision.bucket.clone(),
         };
-        Ok(Walk { decision, scope, paths: paths.into_iter(), attempts: 0, deadline })
+        Ok(Walk { decision, scope, paths, attempts: 0, deadline })
     }
 }
 
@@ -194,7 +198,7 @@ impl Engine {
 struct Walk {
     decision: Decision,
     scope: Scope,
-    paths: std::vec::IntoIter<(PathId, Arc<PathSpec>)>,
+    paths: VecDeque<(PathId, Arc<PathSpec>)>,
     attempts: u16,
     deadline: Option<(Duration, tokio::time::Instant)>,
 }
@@ -211,9 +215,10 @@ struct Step {
 
 impl Walk {
     fn step(&mut self, engine: &Engine, body: &ChatRequest) -> Result<Step, CompleteError> {
-        let none = || crate::DecideError::NoEligiblePath(self.decision.goal.clone(), String::new());
-        let (path_id, path) = self.paths.next().ok_or_else(none)?;
         let index = self.attempts;
+        let (path_id, path) = self
+            .next_path(engine)
+            .ok_or_else(|| crate::DecideError::NoEligiblePath(self.decision.goal.clone(), String::new()))?;
         self.attempts += 1;
         let call = match engine.upstream().resolve(&path.model) {
             Ok(target) => {
@@ -222,8 +227,22 @@ impl Walk {
             }
             Err(error) => Err(Failure::new(FailureCategory::ProviderError, Blame::Path, error.to_string())),
         };
-        let attempt = Attempting::start(engine, self.decision.trace, &self.scope, index, path_id);
+        let probes = std::mem::take(&mut self.decision.probes);
+        let attempt = Attempting::start(engine, &self.decision, &self.scope, index, (path_id, &path), probes);
         Ok(Step { attempt, index, path_id, path, call })
+    }
+
+    /// The path that was drawn, and after it the best of those that are not known to be down by now. Others may have found
+    /// that out since the decision was made.
+    fn next_path(&mut self, engine: &Engine) -> Option<(PathId, Arc<PathSpec>)> {
+        if self.attempts == 0 {
+            return self.paths.pop_front();
+        }
+        let is_free = |(id, path): &(PathId, Arc<PathSpec>)| {
+            engine.outages().is_free(&self.decision.goal, *id, &path.model)
+        };
+        let next = self.paths.iter().position(is_free).unwrap_or(0);
+        self.paths.remove(next)
     }
 
     // `complete` and `stream` each spell the loop over attempts out: one loop over an async closure would make futures
@@ -242,7 +261,9 @@ impl Walk {
 
     /// An error when this was the last that could be tried.
     fn next_or(&self, failure: Failure) -> Result<(), CompleteError> {
-        if failure.falls_back() && self.paths.len() > 0 && !self.is_over() {
+        let may_go_on =
+            !self.paths.is_empty() && usize::from(self.attempts) < MAX_ATTEMPTS && !self.is_over();
+        if failure.falls_back() && may_go_on {
             return Ok(());
         }
         let trace = Some(self.decision.trace);
@@ -268,7 +289,7 @@ impl Watched {
             Ending::Completed => self.attempt.answered(status, usage),
             Ending::Abandoned => {}
             Ending::Died(failure) => {
-                self.attempt.failed(&failure);
+                self.attempt.failed(&failure, false);
                 return Some(failure);
             }
         }
@@ -308,53 +329,83 @@ fn watched(stream: AnswerStream, attempt: Attempting) -> BoxStream<'static, Resu
 struct Attempting {
     engine: Engine,
     trace: TraceId,
+    goal: Goal,
     scope: Scope,
     index: u16,
     path: PathId,
+    spec: Arc<PathSpec>,
     started: Timestamp,
+    /// It tries whether these are back.
+    probes: Vec<Probe>,
+    /// Whether its answer has begun: that it is available is known by then.
+    began: bool,
     recorded: bool,
 }
 
 impl Attempting {
-    fn start(engine: &Engine, trace: TraceId, scope: &Scope, index: u16, path: PathId) -> Self {
-        let scope = scope.clone();
+    fn start(
+        engine: &Engine,
+        decision: &Decision,
+        scope: &Scope,
+        index: u16,
+        (path, spec): (PathId, &Arc<PathSpec>),
+        probes: Vec<Probe>,
+    ) -> Self {
         Self {
             engine: engine.clone(),
-            trace,
-            scope,
+            trace: decision.trace,
+            goal: decision.goal.clone(),
+            scope: scope.clone(),
             index,
             path,
+            spec: Arc::clone(spec),
             started: engine.clock().now(),
+            probes,
+            began: false,
             recorded: false,
         }
     }
 
-    fn answered(mut self, status: u16, usage: Option<Usage>) {
-        self.record(Reply::Answered, None, Some(status), usage);
+    /// The answer has begun to come. It may take minutes, and others need not wait for its end to know.
+    fn began(mut self) -> Self {
+        self.heard(Outcome::Answered, self.engine.clock().now(), None);
+        self.began = true;
+        self
     }
 
-    fn failed(mut self, failure: &Failure) {
+    fn answered(mut self, status: u16, usage: Option<Usage>) {
+        self.record(Reply::Answered, Said { status: Some(status), usage, ..Said::default() });
+    }
+
+    /// `is_over`: the caller's own time for the request was up by then.
+    fn failed(mut self, failure: &Failure, is_over: bool) {
         let reply = match failure.blame {
             Blame::Path => Reply::Failed,
             Blame::Request | Blame::Fit => Reply::Refused,
         };
-        self.record(reply, Some(failure.category), failure.status, None);
+        let said = Said {
+            category: Some(failure.category),
+            status: failure.status,
+            usage: None,
+            retry_after: failure.retry_after,
+            is_over,
+        };
+        self.record(reply, said);
     }
 
-    fn record(
-        &mut self,
-        reply: Reply,
-        category: Option<FailureCategory>,
-        status: Option<u16>,
-        usage: Option<Usage>,
-    ) {
+    fn record(&mut self, reply: Reply, said: Said) {
         self.recorded = true;
         let now = self.engine.clock().now();
+        let took = now.since(self.started).max(0);
+        let outcome = Outcome::of(reply, said.category, said.status, said.is_over && took < FAIR_WAIT);
+        if !(self.began && outcome == Outcome::Answered) {
+            self.heard(outcome, now, said.retry_after);
+        }
         let tokens = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-        let tokens = usage.map(|usage| (tokens(usage.prompt_tokens), tokens(usage.completion_tokens)));
-        let latency_ms = u32::try_from(now.since(self.started).max(0) / 1_000).unwrap_or(u32::MAX);
+        let tokens = said.usage.map(|usage| (tokens(usage.prompt_tokens), tokens(usage.completion_tokens)));
+        let latency_ms = u32::try_from(took / 1_000).unwrap_or(u32::MAX);
         // A path that fails at once is not fast.
-        let took_time = reply == Reply::Answered || category == Some(FailureCategory::Timeout);
+        let took_time = reply == Reply::Answered || said.category == Some(FailureCategory::Timeout);
         if tokens.is_some() || took_time {
             self.engine.learned().completed(CallRecord {
                 scope: self.scope.clone(),
@@ -368,20 +419,39 @@ impl Attempting {
             index: self.index,
             path: self.path,
             reply,
-            category,
-            status,
+            category: said.category,
+            status: said.status,
             prompt_tokens: tokens.map(|(input, _)| input),
             completion_tokens: tokens.map(|(_, output)| output),
             latency_ms: Some(latency_ms),
             at: now,
         }));
     }
+
+    /// Tells all goals how the provider is doing.
+    fn heard(&mut self, outcome: Outcome, now: Timestamp, retry_after: Option<Duration>) {
+        let outages = self.engine.outages();
+        let place = (&self.goal, self.path, self.spec.model.as_str());
+        let retry_after = retry_after.map(|wait| i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
+        outages.record(place, outcome, Times { started: self.started, ended: now }, retry_after);
+        outages.settle(place, &std::mem::take(&mut self.probes));
+    }
+}
+
+/// What is known of an attempt's end besides whether it was answered.
+#[derive(Default, Clone, Copy)]
+struct Said {
+    category: Option<FailureCategory>,
+    status: Option<u16>,
+    usage: Option<Usage>,
+    retry_after: Option<Duration>,
+    is_over: bool,
 }
 
 impl Drop for Attempting {
     fn drop(&mut self) {
         if !self.recorded {
-            self.record(Reply::Unknown, None, None, None);
+            self.record(Reply::Unknown, Said::default());
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use kalibr_core::ids::{Bucket, Goal, KeyedHash, PathId, Pipeline, TraceId};
+use kalibr_core::availability::{Blocked, Probe};
+use kalibr_core::ids::{Bucket, Goal, KeyedHash, PathId, Pipeline, Timestamp, TraceId};
 use kalibr_core::objective::NotEligible;
 use kalibr_core::path::PathSpec;
 use kalibr_core::policy::uniform;
@@ -12,6 +13,7 @@ use kalibr_store::{DecisionFact, DecisionKind, Fact, GoalId};
 use crate::engine::Engine;
 use crate::error::DecideError;
 use crate::goal::{Buckets, GoalState, TableKey};
+use crate::outages::Mask;
 use crate::table::{Fallbacks, Table};
 
 /// What a decision is asked for.
@@ -102,6 +104,10 @@ pub struct Decision {
     pub reason: Reason,
     /// What to call where the path fails.
     pub fallbacks: Fallbacks,
+    /// Paths that are not to be called just now, for when everything else has failed: the soonest to be tried again first.
+    pub(crate) last_resort: Vec<(PathId, Arc<PathSpec>)>,
+    /// It is the one request that tries whether these are back.
+    pub(crate) probes: Vec<Probe>,
 }
 
 impl Engine {
@@ -149,24 +155,46 @@ impl Engine {
             (!is).then_some(NotEligible::NotACandidate)
         };
         let draw = || uniform(self.seed(), self.next_draw());
+        let now = self.clock().now();
+        let (mut last_resort, mut probes) = (Vec::new(), Vec::new());
         let computed;
+        // The caller's word counts more than what is known of the provider.
         let (drawn, shown, kind) = if let Some(model) = &request.force_model {
             let index = forced(goal, table, model)?;
             computed = table.forced(index);
             (Drawn { index, propensity: 1.0, side: None }, &computed, DecisionKind::Forced)
-        } else if request.asked.is_usual() && (0..entries.len()).all(|at| ruled_out(at).is_none()) {
-            let (choices, shown) = table.usual().map_err(none)?;
-            (choices.draw(draw()), shown, DecisionKind::Routed)
         } else {
             if let Some(problem) = request.asked.problem() {
                 return Err(DecideError::Asked(problem));
             }
-            let (choices, shown) = table.choices(&request.asked, ruled_out).map_err(none)?;
-            computed = shown;
-            (choices.draw(draw()), &computed, DecisionKind::Routed)
+            let asks_nothing =
+                request.asked.is_usual() && (0..entries.len()).all(|at| ruled_out(at).is_none());
+            let down = self.outages().now();
+            let mask = if down.is_empty() {
+                None
+            } else {
+                let asked = (!asks_nothing).then_some(&request.asked);
+                let limits = table.not_eligible(asked, ruled_out).map_err(none)?;
+                Some(self.mask(&down, goal, table, &limits, now))
+            };
+            let down = |at| mask.as_ref().and_then(|(mask, _)| mask.why(at)).map(NotEligible::Unavailable);
+            let (drawn, shown) = if asks_nothing && (0..entries.len()).all(|at| down(at).is_none()) {
+                let (choices, shown) = table.usual().map_err(none)?;
+                (choices.draw(draw()), shown)
+            } else {
+                let ruled_out = |at| ruled_out(at).or_else(|| down(at));
+                let (choices, shown) = table.choices(&request.asked, ruled_out).map_err(none)?;
+                computed = shown;
+                (choices.draw(draw()), &computed)
+            };
+            if let Some((mask, spare)) = mask {
+                let path = |at: usize| (entries[at].path, Arc::clone(table.spec(at)));
+                last_resort = spare.into_iter().map(path).collect();
+                probes = mask.chose(entries[drawn.index].path, &table.spec(drawn.index).model);
+            }
+            (drawn, shown, DecisionKind::Routed)
         };
         let path_id = entries[drawn.index].path;
-        let now = self.clock().now();
         let decision = Decision {
             trace: self.new_trace(),
             goal: goal.record.name.clone(),
@@ -184,6 +212,8 @@ impl Engine {
                 _ => Reason::Exploration,
             },
             fallbacks: shown.fallbacks(path_id),
+            last_resort,
+            probes,
         };
         self.log(Fact::Decision(Box::new(DecisionFact {
             trace: decision.trace,
@@ -203,6 +233,32 @@ impl Engine {
             at: now,
         })));
         Ok(decision)
+    }
+
+    /// What is not to be called just now, of the paths that may be otherwise, and which of them are left for the end, the
+    /// soonest to be tried again first. `not_eligible` says what may not be chosen whoever is down: limits hold for a last
+    /// resort too.
+    ///
+    /// A request is better tried than failed: the mask leaves one path, where limits do.
+    fn mask<'a>(
+        &'a self,
+        down: &'a Blocked,
+        goal: &'a GoalState,
+        table: &'a Table,
+        not_eligible: &[Option<NotEligible>],
+        now: Timestamp,
+    ) -> (Mask<'a>, Vec<usize>) {
+        let entries = table.policy.entries();
+        let paths = entries.iter().enumerate().map(|(at, entry)| (entry.path, table.spec(at).model.as_str()));
+        // A soft limit gives way where nothing else is left, and who is down may leave nothing else.
+        let may = |at: usize| not_eligible[at].is_none_or(|reason| reason.is_soft());
+        let mut mask = self.outages().mask(down, &goal.record.name, paths, may, now);
+        let mut spare = mask.last_resort();
+        spare.retain(|&at| not_eligible[at].is_none());
+        if (0..entries.len()).all(|at| !may(at) || mask.why(at).is_some()) && !spare.is_empty() {
+            mask.insist(spare.remove(0));
+        }
+        (mask, spare)
     }
 }
 

@@ -18,6 +18,7 @@ use crate::error::{EngineError, GoalError, SignalError};
 use crate::goal::GoalSettings;
 use crate::home::Home;
 use crate::learn::Learned;
+use crate::outages::Outages;
 use crate::traces::{Traces, from_system};
 
 /// How long a changed goal may take to be in the policy table.
@@ -85,6 +86,7 @@ struct Inner {
     ledger: Arc<dyn Ledger>,
     writer: Writer,
     learned: Arc<Learned>,
+    outages: Arc<Outages>,
     refresher: Mutex<Option<JoinHandle<()>>>,
     upstream: Upstream,
     clock: Clock,
@@ -156,9 +158,14 @@ impl Engine {
     /// [`EngineError`] when the secret or the ledger cannot be used.
     pub fn open_on(ledger: Arc<dyn Ledger>, config: EngineConfig) -> Result<Self, EngineError> {
         let hash_key = config.home.hash_key()?;
+        let seed = config.seed.unwrap_or_else(from_system);
         let providers = config.upstream.providers().clone();
+        let outages = Outages::new(providers.clone(), config.clock.clone(), seed);
+        outages.load(&*ledger)?;
+        let outages = Arc::new(outages);
         let prices = Arc::new(Prices::new(config.prices, providers));
-        let learned = Arc::new(Learned::load(&*ledger, &config.clock, prices, config.refresh)?);
+        let learned = Learned::load(&*ledger, &config.clock, Arc::clone(&outages), prices, config.refresh)?;
+        let learned = Arc::new(learned);
         let (wake, clock) = (Arc::clone(&learned), config.clock.clone());
         let writer =
             Writer::start(Arc::clone(&ledger), config.writer, move || clock.now(), move |_| wake.wake())
@@ -172,11 +179,12 @@ impl Engine {
             ledger,
             writer,
             learned,
+            outages,
             refresher: Mutex::new(Some(refresher)),
             upstream: config.upstream,
             clock: config.clock,
             hash_key,
-            seed: config.seed.unwrap_or_else(from_system),
+            seed,
             draws: AtomicU64::new(0),
             traces: Traces::new(),
         })))
@@ -338,6 +346,10 @@ impl Engine {
 
     pub(crate) fn learned(&self) -> &Learned {
         &self.0.learned
+    }
+
+    pub(crate) fn outages(&self) -> &Outages {
+        &self.0.outages
     }
 
     pub(crate) fn prices(&self) -> &Prices {

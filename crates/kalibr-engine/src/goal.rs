@@ -311,9 +311,9 @@ impl GoalState {
         self.record.paths.iter().filter(|path| path.enabled)
     }
 
-    /// What the paths that may be chosen are called by, with their models' identities from `model`.
-    pub(crate) fn subjects(&self, model: impl Fn(PathId) -> PathId) -> Vec<Subject> {
-        self.paths().map(|path| Subject { model: model(path.id), ..Subject::unknown(path.id) }).collect()
+    /// What the paths that may be chosen are known by, in their order.
+    pub(crate) fn subjects(&self, subject: impl Fn(&PathRecord) -> Subject) -> Vec<Subject> {
+        self.paths().map(subject).collect()
     }
 
     /// The table of what is believed of the paths that may be chosen, in their order; `counters` is what was heard here.
@@ -336,7 +336,7 @@ impl GoalState {
 
     /// What is known of the paths where nothing was heard and nothing was called.
     fn blank(&self) -> Vec<PathKnown> {
-        let subjects = self.subjects(|path| path);
+        let subjects = self.subjects(|path| Subject::unknown(path.id));
         let believed =
             posteriors(&Counters::default(), &subjects, &Reliability::default(), &self.settings.learner());
         let expected = Calls::default().outlook(self, None);
@@ -348,12 +348,9 @@ impl GoalState {
             .collect()
     }
 
-    /// The table where nothing is known but prices.
+    /// The table where nothing is known but prices. It knows nothing of who is down just now either: it may stay for long.
     fn blank_table(&self) -> Table {
-        let outlook = Calls::default().outlook(self, None);
-        let known: Vec<PathKnown> =
-            self.blank().into_iter().zip(outlook.paths()).map(|(path, e)| path.expecting(e)).collect();
-        self.table_of(&known, outlook.pacer, self.seq as u64)
+        self.table_of(&self.blank(), Pacer::default(), self.seq as u64)
     }
 
     /// The table of a key, or of those that nothing was known of, by what was known when the goal was frozen.

@@ -15,7 +15,7 @@ use kalibr_core::counters::{Counters, Epoch};
 use kalibr_core::ids::{Bucket, PathId, Pipeline};
 use kalibr_core::learner::Learner;
 use kalibr_core::path::PathSpec;
-use kalibr_core::posterior::Posterior;
+use kalibr_core::posterior::{Posterior, Subject};
 use kalibr_store::{
     CallRecord, Change, Changes, CounterRow, GoalId, GoalRecord, Ledger, Piece, Scope, StoreError,
 };
@@ -27,6 +27,7 @@ use crate::engine::Refresh;
 use crate::goal::{EpochClock, GoalState, TableKey};
 use crate::goal_map::GoalMap;
 use crate::learn::watch::Watch;
+use crate::outages::Outages;
 
 mod watch;
 
@@ -56,7 +57,7 @@ pub(crate) struct Learned {
 }
 
 /// What only the refresher needs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Kept {
     counters: HashMap<Scope, Counters>,
     specs: Specs,
@@ -64,9 +65,30 @@ struct Kept {
     calls: Option<Calls>,
     learner: Learner<Family, Bucket>,
     watch: Watch,
+    outages: Arc<Outages>,
 }
 
 impl Kept {
+    fn new(outages: Arc<Outages>) -> Self {
+        Self {
+            counters: HashMap::default(),
+            specs: Specs::default(),
+            calls: None,
+            learner: Learner::default(),
+            watch: Watch::default(),
+            outages,
+        }
+    }
+
+    /// What a goal's paths are known by, and how likely each is to be answered.
+    fn subjects(&self, goal: &GoalState) -> Vec<Subject> {
+        goal.subjects(|path| Subject {
+            path: path.id,
+            model: self.specs.model(path.id),
+            available: self.outages.available(&goal.record.name, path),
+        })
+    }
+
     /// Counts. What was decided before the goal was last reset is not learned from.
     fn add(&mut self, goal: Option<&Arc<GoalState>>, row: &CounterRow) {
         let CounterRow { scope, cell, count } = row;
@@ -159,12 +181,13 @@ impl Learned {
     pub(crate) fn load(
         ledger: &dyn Ledger,
         clock: &Clock,
+        outages: Arc<Outages>,
         prices: Arc<Prices>,
         when: Refresh,
     ) -> Result<Self, StoreError> {
         let learned = Self {
             goals: ArcSwap::default(),
-            kept: Mutex::default(),
+            kept: Mutex::new(Kept::new(outages)),
             completed: Mutex::default(),
             prices,
             when,
@@ -254,7 +277,7 @@ impl Learned {
     /// What is believed of a goal's paths in a scope whose counters these are.
     pub(crate) fn believed(&self, goal: &GoalState, scope: &Scope, counters: &Counters) -> Vec<Posterior> {
         let kept = lock(&self.kept);
-        let subjects = goal.subjects(|path| kept.specs.model(path));
+        let subjects = kept.subjects(goal);
         let config = goal.settings.learner();
         let own = kept.learner.own(counters, &subjects, &config);
         kept.learner.given(&family(scope), Some(&scope.bucket), &subjects, own, &config)
@@ -428,7 +451,8 @@ impl Learned {
     }
 
     fn reload(&self, ledger: &dyn Ledger, clock: &Clock) -> Result<(), StoreError> {
-        let (mut kept, mut records): (_, Vec<GoalRecord>) = (Kept::default(), Vec::new());
+        let outages = Arc::clone(&lock(&self.kept).outages);
+        let (mut kept, mut records): (_, Vec<GoalRecord>) = (Kept::new(outages), Vec::new());
         // Goals come first.
         let mut opened: HashMap<GoalId, (Epoch, Epoch)> = HashMap::new();
         let seq = ledger.snapshot(&mut |piece| match piece {
@@ -497,7 +521,7 @@ fn rebuild(goals: &GoalMap, kept: &mut Kept, scopes: &BTreeSet<Scope>, clock: &C
     for scope in scopes {
         if let (Some(goal), Some(counters)) = (goals.numbered(scope.goal), kept.counters.get(scope)) {
             goal.epochs.saw(counters.newest(), clock.now());
-            let subjects = goal.subjects(|path| kept.specs.model(path));
+            let subjects = kept.subjects(goal);
             let own = kept.learner.own(counters, &subjects, &goal.settings.learner());
             kept.learner.teach(&family(scope), &scope.bucket, &subjects, &own);
             heard.push((goal, scope, counters, own));
@@ -505,7 +529,7 @@ fn rebuild(goals: &GoalMap, kept: &mut Kept, scopes: &BTreeSet<Scope>, clock: &C
     }
     let mut last = None;
     for (goal, scope, counters, own) in heard {
-        let subjects = goal.subjects(|path| kept.specs.model(path));
+        let subjects = kept.subjects(goal);
         let config = goal.settings.learner();
         let believed = kept.learner.given(&family(scope), Some(&scope.bucket), &subjects, own, &config);
         let key = TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() };
@@ -524,7 +548,7 @@ fn family(scope: &Scope) -> Family {
 
 /// The table for buckets and pipelines of a goal in which nothing was heard yet.
 fn put_unknown(goal: &GoalState, kept: &Kept, seq: i64) {
-    let subjects = goal.subjects(|path| kept.specs.model(path));
+    let subjects = kept.subjects(goal);
     let config = goal.settings.learner();
     let own = kept.learner.own(&Counters::default(), &subjects, &config);
     let believed = kept.learner.given(&(goal.record.id, None), None, &subjects, own, &config);

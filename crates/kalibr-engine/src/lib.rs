@@ -59,6 +59,8 @@ mod goal_map;
 mod goals;
 mod home;
 mod learn;
+mod outages;
+mod providers;
 mod replay;
 mod report;
 mod table;
@@ -77,6 +79,7 @@ pub use explain::{AttemptView, ConsideredPath, Effect, EvidenceView, Explanation
 pub use goal::{Buckets, GoalSettings};
 pub use goals::{GoalInfo, GoalPath, LearnedPath, LearnedScope, RollbackInfo};
 pub use home::Home;
+pub use providers::{ModelInfo, ProviderInfo, StandingInfo};
 pub use replay::{Refused, ReplayOptions, ReplayReport, replay_lines};
 pub use report::{ReportedRun, Run, RunReport, SignalMeta, fresh_signal_id};
 pub use table::Fallbacks;

@@ -1,5 +1,6 @@
 //! A policy table with what the decisions made from it have in common: nothing of it is computed or copied per decision.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use kalibr_core::counters::Count;
@@ -136,6 +137,19 @@ impl Table {
         let choices = self.policy.rules().usual().map_err(NoneEligible::clone)?;
         let none = || NoneEligible { reasons: Vec::new() };
         Ok((choices, self.usual.as_ref().ok_or_else(none)?))
+    }
+
+    /// Why each path may not be chosen for what is `asked` (`None`: nothing, and no path is ruled out).
+    pub(crate) fn not_eligible(
+        &self,
+        asked: Option<&Asked>,
+        ruled_out: impl Fn(usize) -> Option<NotEligible>,
+    ) -> Result<Cow<'_, [Option<NotEligible>]>, NoneEligible> {
+        let rules = self.policy.rules();
+        Ok(match asked {
+            None => Cow::Borrowed(&rules.usual().map_err(NoneEligible::clone)?.not_eligible),
+            Some(asked) => Cow::Owned(rules.choices(asked, ruled_out)?.not_eligible),
+        })
     }
 
     /// The choices of any other request; paths (by index) may not be chosen for which `ruled_out` has a reason.

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use kalibr_engine::ProviderInfo;
 use serde::Serialize;
 
 use crate::app::App;
@@ -21,6 +22,9 @@ pub(crate) struct HealthBody {
     stalled_ms: u128,
     /// Milliseconds since the policy tables were last looked after.
     refreshed_ms: u128,
+    /// How the providers are doing that were called in the last hours. One that is down is no reason for 503: requests go
+    /// elsewhere.
+    providers: Vec<ProviderInfo>,
 }
 
 pub(crate) async fn health(State(app): State<App>) -> (StatusCode, Json<HealthBody>) {
@@ -34,6 +38,7 @@ pub(crate) async fn health(State(app): State<App>) -> (StatusCode, Json<HealthBo
         lost: health.lost,
         stalled_ms: health.stalled.map_or(0, |stalled| stalled.as_millis()),
         refreshed_ms: health.refreshed.as_millis(),
+        providers: app.engine.providers(),
     };
     (code, Json(body))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kalibr_core::counters::{Cell, Count, Epoch};
 use kalibr_core::evidence::Signal;
 use kalibr_core::ids::{Bucket, Goal, KeyedHash, PathId, Pipeline, Timestamp, TraceId};
+use kalibr_core::outcome::{FailureCategory, Reply};
 use kalibr_core::path::PathSpec;
 use kalibr_core::trace::Share;
 
@@ -230,6 +231,27 @@ pub struct SignalRecord {
     pub withdrawn: bool,
 }
 
+/// An attempt that was answered or failed, as far as it speaks of whom it called.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastAttempt {
+    /// The goal that it was made for.
+    pub goal: Goal,
+    /// The path called.
+    pub path: PathId,
+    /// The path's model.
+    pub model: String,
+    /// What came of it.
+    pub reply: Reply,
+    /// Why it failed.
+    pub category: Option<FailureCategory>,
+    /// The provider's HTTP status.
+    pub status: Option<u16>,
+    /// Milliseconds from the call to the end of the answer.
+    pub latency_ms: Option<u32>,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
 /// Everything the ledger holds of a decision.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecisionRecord {
@@ -343,6 +365,13 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Unavailable`] when it may be tried again.
     fn decision(&self, trace: TraceId) -> Result<Option<DecisionRecord>, StoreError>;
+
+    /// Hands over the attempts of all goals that ended at or after `at` and were answered or failed, by when they ended.
+    /// Looks at every attempt there is: for the start of a process.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it may be tried again. What was handed over by then is to be thrown away.
+    fn attempts_since(&self, at: Timestamp, take: &mut dyn FnMut(PastAttempt)) -> Result<(), StoreError>;
 
     /// The latest decision that was anchored under this alias, or else by this session.
     ///

@@ -22,8 +22,8 @@ pub use facts::{
 };
 pub use ledger::{
     CallRecord, Change, Changes, Committed, CounterRow, DecisionRecord, Freeze, GoalChange, GoalChanged,
-    GoalRecord, Ledger, LoggedDecision, PathRecord, PathUpdate, Piece, Recount, Reset, RolledBack, Scope,
-    SignalRecord,
+    GoalRecord, Ledger, LoggedDecision, PastAttempt, PathRecord, PathUpdate, Piece, Recount, Reset,
+    RolledBack, Scope, SignalRecord,
 };
 pub use sqlite::SqliteLedger;
 pub use writer::{Ack, QueueFull, Writer, WriterConfig};

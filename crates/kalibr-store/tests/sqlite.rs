@@ -454,3 +454,35 @@ fn what_calls_took_is_read_of_the_latest_decisions_oldest_first() {
     assert_eq!(calls(100), all);
     assert_eq!(calls(4), all[1..]);
 }
+
+#[test]
+fn recent_attempts_come_by_when_they_ended_and_those_that_say_nothing_do_not() {
+    use kalibr_core::outcome::FailureCategory;
+    let (_folder, ledger) = open();
+    let goal = goal(&*ledger).id;
+    let facts: Vec<Fact> = [
+        (0, 500, Reply::Answered),
+        (1, 300, Reply::Failed),
+        (2, 400, Reply::Unknown),
+        (3, 400, Reply::Refused),
+        (4, 99, Reply::Answered),
+        (5, 100, Reply::Answered),
+    ]
+    .into_iter()
+    .flat_map(|(n, at, reply)| {
+        let failed = reply == Reply::Failed;
+        let category = failed.then_some(FailureCategory::Timeout);
+        let status = (!failed).then_some(200);
+        let attempt = AttemptFact { at: Timestamp(at), category, status, ..attempt(n, 0, reply) };
+        [Fact::Decision(Box::new(decision(goal, n, None, 0))), Fact::Attempt(attempt)]
+    })
+    .collect();
+    ledger.commit(&facts).unwrap();
+    let mut seen = Vec::new();
+    ledger.attempts_since(Timestamp(100), &mut |attempt| seen.push(attempt)).unwrap();
+    let at: Vec<i64> = seen.iter().map(|attempt| attempt.at.0).collect();
+    assert_eq!(at, [100, 300, 500]);
+    assert_eq!((seen[1].category, seen[1].status), (Some(FailureCategory::Timeout), None));
+    assert_eq!((seen[1].model.as_str(), seen[2].model.as_str()), ("b", "a"));
+    assert_eq!(seen[0].goal.as_str(), "g");
+}

@@ -154,19 +154,25 @@ impl Providers {
         Ok(Self { by_name: Arc::new(by_name), default: Arc::from(default) })
     }
 
-    /// Where a model lives.
-    ///
-    /// # Errors
-    /// [`ResolveError`] when there is no model in the name, or nobody who could serve it yet.
-    pub fn resolve(&self, model: &str) -> Result<Target, ResolveError> {
+    /// The provider that a model's name tells, and the model as that provider names it. Says nothing of whether there is
+    /// such a provider or model: see [`Providers::resolve`].
+    pub fn place<'a>(&'a self, model: &'a str) -> (&'a str, &'a str) {
         let model = model.trim();
-        let (provider, model) = match model.split_once('/') {
+        match model.split_once('/') {
             Some((prefix, rest)) if self.by_name.contains_key(prefix) || is_not_yet(prefix) => {
                 (prefix, rest.trim())
             }
             Some(_) => (&*self.default, model),
             None => (provider_of_bare(model).unwrap_or(&self.default), model),
-        };
+        }
+    }
+
+    /// Where a model lives.
+    ///
+    /// # Errors
+    /// [`ResolveError`] when there is no model in the name, or nobody who could serve it yet.
+    pub fn resolve(&self, model: &str) -> Result<Target, ResolveError> {
+        let (provider, model) = self.place(model);
         if model.is_empty() {
             return Err(ResolveError::NoModel);
         }

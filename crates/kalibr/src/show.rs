@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use kalibr_engine::core::confidence::{Interval, IntervalKind};
 use kalibr_engine::core::safety::Side;
-use kalibr_engine::{Engine, Explanation, GoalInfo, LearnedScope, NotCounted};
+use kalibr_engine::{Engine, Explanation, GoalInfo, LearnedScope, NotCounted, ProviderInfo};
 
 /// Nothing is queued by reading: closing is quick.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) fn goals(engine: Option<&Engine>, json: bool) -> anyhow::Result<ExitCode> {
     let goals = engine.map(Engine::goals).unwrap_or_default();
+    let providers = engine.map(Engine::providers).unwrap_or_default();
     engine.map(|engine| engine.close(PATIENCE));
     let text = if json {
         serde_json::to_string_pretty(&goals)? + "\n"
@@ -22,7 +23,7 @@ pub(crate) fn goals(engine: Option<&Engine>, json: bool) -> anyhow::Result<ExitC
          Python\n"
             .to_owned()
     } else {
-        goals.iter().map(goal_text).collect::<Vec<_>>().join("\n")
+        goals.iter().map(goal_text).chain(providers_text(&providers)).collect::<Vec<_>>().join("\n")
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
@@ -71,6 +72,32 @@ fn goal_text(goal: &GoalInfo) -> String {
         }
     }
     text
+}
+
+/// Those that did not answer everything lately; `None` while all did.
+fn providers_text(providers: &[ProviderInfo]) -> Option<String> {
+    let mut text =
+        "providers that failed in the last hours, as a process that starts now would see them\n".to_owned();
+    let mut any = false;
+    for provider in providers {
+        let whole = (provider.name.clone(), &provider.standing);
+        let models = provider.models.iter().map(|m| (format!("{}/{}", provider.name, m.name), &m.standing));
+        for (name, standing) in std::iter::once(whole).chain(models) {
+            if standing.state == "up" && standing.availability == 1.0 {
+                continue;
+            }
+            any = true;
+            let next =
+                standing.next_try_s.map_or_else(String::new, |s| format!("   next try in {} s", s.ceil()));
+            let _ = writeln!(
+                text,
+                "  {:<8} answers {:>5.1} %   {name}{next}",
+                standing.state,
+                100.0 * standing.availability
+            );
+        }
+    }
+    any.then_some(text)
 }
 
 /// An interval with what it promises.

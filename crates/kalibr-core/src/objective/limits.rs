@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use statrs::function::beta::beta_reg;
 
 use super::Offer;
+use crate::availability::Unavailable;
 
 /// How sure it must be that a path misses a limit of quality or latency before it is ruled out.
 pub const SURE: f64 = 0.9;
@@ -96,6 +97,8 @@ pub enum NotEligible {
     TooRisky,
     /// Soft: the task's risk is high, and it was not shown to be as good as the baseline.
     NotAsGoodAsBaseline,
+    /// Hard: its provider, its model or the path itself does not answer just now.
+    Unavailable(Unavailable),
     /// Hard: it is none of the paths that the caller allows.
     NotACandidate,
     /// Hard: the caller forced another model.
@@ -114,6 +117,7 @@ impl NotEligible {
             Self::OverBudget { .. } => "budget",
             Self::TooRisky => "path_risk",
             Self::NotAsGoodAsBaseline => "task_risk",
+            Self::Unavailable(_) => "unavailable",
             Self::NotACandidate => "not_a_candidate",
             Self::AnotherForced => "another_forced",
         }
@@ -150,6 +154,7 @@ impl fmt::Display for NotEligible {
             Self::NotAsGoodAsBaseline => {
                 f.write_str("the task's risk is high, and it was not shown to be as good as the baseline")
             }
+            Self::Unavailable(why) => why.fmt(f),
             Self::NotACandidate => f.write_str("not among the candidates"),
             Self::AnotherForced => f.write_str("another model was forced"),
         }

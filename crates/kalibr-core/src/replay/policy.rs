@@ -6,7 +6,9 @@ use std::str::FromStr;
 use super::log::{Log, UnknownPath};
 use super::model::RewardModel;
 use super::{Evaluation, evaluate};
+use crate::availability::Tally;
 use crate::counters::{Cell, Count, Counters};
+use crate::evidence::{Source, Value};
 use crate::ids::Timestamp;
 use crate::learner::Learner;
 use crate::objective::{NotEligible, Objective, Offer, SURE};
@@ -190,7 +192,8 @@ impl Log {
                         (!p.get(path).is_some_and(|p| *p > 0.0)).then_some(NotEligible::NotACandidate)
                     };
                     // The one place that asks the rules for the probabilities of a request.
-                    let choices = replayed.table(entry.sample.class).choices(&Asked::default(), ruled_out);
+                    let choices =
+                        replayed.table(entry.sample.class, entry.at).choices(&Asked::default(), ruled_out);
                     choices.ok().map(|choices| choices.propensities)
                 } else {
                     None
@@ -211,6 +214,8 @@ struct Replayed<'l> {
     learner: Learner<usize, usize>,
     /// Dollars and calls by path.
     spent: Vec<(f64, f64)>,
+    /// Answers and failures by path: the log is of one goal, so what its path did is all that is known of a provider.
+    tallies: Vec<Tally>,
 }
 
 struct Class {
@@ -238,18 +243,22 @@ impl<'l> Replayed<'l> {
                 .collect(),
             learner: Learner::default(),
             spent: vec![(0.0, 0.0); log.paths().len()],
+            tallies: vec![Tally::default(); log.paths().len()],
         }
     }
 
     /// The table of a class as it stands.
-    fn table(&mut self, number: usize) -> &Prepared {
-        let Self { routing, subjects, classes, learner, spent } = self;
+    fn table(&mut self, number: usize, now: Timestamp) -> &Prepared {
+        let Self { routing, subjects, classes, learner, spent, tallies } = self;
         let class = &mut classes[number];
         let fresh = class.table.take().filter(|(built, _)| {
             let most = u64::from(crate::counters::Epoch::DECISIONS);
             class.decisions - built < (built / GROWTH).clamp(1, most) && class.decisions > 0
         });
         let table = fresh.unwrap_or_else(|| {
+            for (subject, tally) in subjects.iter_mut().zip(&*tallies) {
+                subject.available = tally.available(now);
+            }
             learner.learn();
             let known =
                 learner.posteriors(&class.pipeline, &number, &class.counters, subjects, &routing.config);
@@ -273,8 +282,13 @@ impl<'l> Replayed<'l> {
         for share in &entry.attempts {
             let count = Count::one(share.score);
             class.counters.add(Cell { epoch: entry.epoch, path: share.path, pattern: share.pattern }, count);
-            if let Some(subject) = self.subjects.iter().find(|subject| subject.path == share.path) {
-                self.learner.count(subject.model, share.pattern, count);
+            if let Some(at) = self.subjects.iter().position(|subject| subject.path == share.path) {
+                self.learner.count(self.subjects[at].model, share.pattern, count);
+                match share.pattern.value(Source::Provider) {
+                    Some(Value::Answered) => self.tallies[at].add(entry.at, 1, 0),
+                    Some(Value::ProviderFailed) => self.tallies[at].add(entry.at, 0, 1),
+                    _ => {}
+                }
             }
         }
         if let (Some(dollars), Some(spent)) = (entry.dollars, self.spent.get_mut(entry.sample.chosen)) {

@@ -3,10 +3,16 @@ use kalibr_core::ids::{Goal, Timestamp, TraceId};
 use kalibr_store::{AttemptFact, DecisionFact, DecisionKind, Fact, PathUpdate, SqliteLedger};
 use rand::{RngExt, SeedableRng};
 
+fn outages() -> Arc<Outages> {
+    Arc::new(Outages::new(providers(), Clock::system(), 0))
+}
+
 fn prices() -> Arc<Prices> {
-    let providers =
-        kalibr_upstream::Providers::new(&kalibr_upstream::ProvidersConfig::default(), &|_| None).unwrap();
-    Arc::new(Prices::new([].into(), providers))
+    Arc::new(Prices::new([].into(), providers()))
+}
+
+fn providers() -> kalibr_upstream::Providers {
+    kalibr_upstream::Providers::new(&kalibr_upstream::ProvidersConfig::default(), &|_| None).unwrap()
 }
 
 /// Counters as a fresh process would build them.
@@ -32,7 +38,7 @@ fn counters_in_memory_are_those_of_the_ledger_also_after_falling_behind() {
     let name = Goal::new("g").unwrap();
     let (goal, _) = ledger.put_goal(&name, None, &paths, PathUpdate::Replace, Timestamp(0)).unwrap();
     let clock = Clock::system();
-    let learned = Learned::load(&ledger, &clock, prices(), Refresh::Soon).unwrap();
+    let learned = Learned::load(&ledger, &clock, outages(), prices(), Refresh::Soon).unwrap();
     let mut rng = rand::rngs::StdRng::seed_from_u64(5);
     for step in 0..300u32 {
         let trace = TraceId::from_bytes((u128::from(step % 90) + 1).to_be_bytes());
@@ -91,7 +97,7 @@ fn goals_with_the_same_path_hold_it_once_and_one_that_is_spelled_differently_as_
         ledger.put_goal(&Goal::new(name).unwrap(), None, &[path], PathUpdate::Replace, Timestamp(0)).unwrap();
     };
     put("before", r#"{"model": "m", "params": {"temperature": 0}}"#);
-    let learned = Learned::load(&ledger, &clock, prices(), Refresh::Soon).unwrap();
+    let learned = Learned::load(&ledger, &clock, outages(), prices(), Refresh::Soon).unwrap();
     put("after", r#"{"model": "m", "params": {"temperature": 0}}"#);
     put("spelled", r#"{"model": "m", "params": {"temperature": 0.0}}"#);
     learned.refresh(&ledger, &clock).unwrap();
@@ -111,7 +117,7 @@ fn a_changed_goal_has_tables_of_its_new_paths_in_every_pipeline() {
         ledger.put_goal(&name, None, &paths, PathUpdate::Replace, Timestamp(0)).unwrap().0
     };
     let goal = put(&["a", "b"]);
-    let learned = Learned::load(&ledger, &clock, prices(), Refresh::Soon).unwrap();
+    let learned = Learned::load(&ledger, &clock, outages(), prices(), Refresh::Soon).unwrap();
     let scope = |n: u8| Scope {
         goal: goal.id,
         pipeline: Some(format!("p{n}").parse().unwrap()),

@@ -123,3 +123,22 @@ async fn a_caller_who_goes_away_leaves_an_attempt_of_which_nothing_is_known() {
     }
     assert!(known, "the connection was closed, and the call should have been given up");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_down_is_left_alone_and_health_says_so_and_stays_well() {
+    let kalibr = Kalibr::with_paths(LAB, json!(["lab/down", "lab/one"])).await;
+    let mut failed = 0;
+    for _ in 0..60 {
+        failed += usize::from(kalibr.ask(&[]).await.header("x-kalibr-attempt") == Some("1"));
+    }
+    assert!((5..=7).contains(&failed), "{failed} of 60 requests met it");
+    let health = kalibr.client.get("/healthz").await.ok(200);
+    let lab = &health["providers"][0];
+    assert_eq!(
+        (&lab["name"], &lab["state"], &lab["availability"]),
+        (&json!("lab"), &json!("up"), &json!(1.0))
+    );
+    let down = lab["models"].as_array().unwrap().iter().find(|model| model["name"] == "down").unwrap();
+    assert!(["down", "probing"].contains(&down["state"].as_str().unwrap()), "{health}");
+    assert!(down["availability"].as_f64().unwrap() < 0.2, "{health}");
+}

@@ -8,6 +8,7 @@ mod cap;
 mod codec;
 mod goals;
 mod log;
+mod outcomes;
 mod read;
 mod recount;
 mod write;
@@ -25,7 +26,7 @@ use crate::facts::{Fact, GoalId};
 use crate::gate::Gate;
 use crate::ledger::{
     CallRecord, Changes, Committed, DecisionRecord, GoalChange, GoalChanged, GoalRecord, Ledger,
-    LoggedDecision, PathUpdate, Piece, Recount,
+    LoggedDecision, PastAttempt, PathUpdate, Piece, Recount,
 };
 
 /// Schema versions, oldest first: `user_version` counts how many of them a file has been through.
@@ -285,6 +286,10 @@ impl Ledger for SqliteLedger {
             let transaction = connection.transaction()?;
             read::decision(&transaction, trace)
         })
+    }
+
+    fn attempts_since(&self, at: Timestamp, take: &mut dyn FnMut(PastAttempt)) -> Result<(), StoreError> {
+        self.with(&self.reader, |connection| outcomes::since(connection, &self.tenant, at, take))
     }
 
     fn anchored(&self, alias: KeyedHash, session: KeyedHash) -> Result<Option<TraceId>, StoreError> {

@@ -254,3 +254,21 @@ fn a_reward_in_a_log_counts_as_it_stands() {
     assert_eq!((found.decisions, found.graded, found.done), (50, 40, Some(0.25)));
     assert!((found.worth.unwrap().value.value - 0.25).abs() < 0.005);
 }
+
+#[test]
+fn a_path_that_did_not_answer_lately_is_chosen_less_by_a_replayed_learner_than_one_that_did() {
+    // Both serve alike where they answer; the first stops answering half way.
+    let mut register = Register::default();
+    register.reply(Reply::Failed);
+    let failed = Share { path: path(0), pattern: register.pattern(), score: 0 };
+    let mut log = coin(400, [0.7, 0.7]);
+    for (n, logged) in log.iter_mut().enumerate() {
+        logged.at = Timestamp(n as i64 * 1_000_000);
+        if n >= 200 && logged.path == path(0) {
+            logged.attempts = vec![failed, share(path(1), Some(true))];
+        }
+    }
+    let targets = Log::new(names(), log).learned(&Routing::default());
+    let last = targets.last().unwrap().as_ref().unwrap();
+    assert!(last[0] < 0.1, "{last:?}");
+}
