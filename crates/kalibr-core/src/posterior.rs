@@ -405,7 +405,7 @@ mod tests {
     #[test]
     fn old_evidence_counts_half_after_one_half_life_and_an_idle_path_fades_to_a_weak_belief_in_its_past() {
         let fading = Fading { growth: 0.0, restart: None, ..Fading::default() };
-        let config = LearnerConfig { fading, ..LearnerConfig::default() };
+        let config = LearnerConfig { half_life: Some(800.0), fading, ..LearnerConfig::default() };
         let mut counters = Counters::default();
         count(&mut counters, 0, A, None, Some(Value::UserAccepted), 16);
         count(&mut counters, 1, B, None, Some(Value::UserRejected), 800);
