@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use statrs::function::beta::ln_beta;
 
 use crate::counters::Count;
-use crate::evidence::{Pattern, Source, Strength};
+use crate::evidence::{Pattern, Source, Strength, Value};
 use crate::ids::PathId;
 use crate::series::Worth;
 
@@ -195,7 +195,7 @@ impl Graded {
 fn graded(pool: &Pool, models: &[PathId], source: Source) -> Vec<Graded> {
     let mut graded = vec![Graded::default(); models.len()];
     for ((model, pattern), count) in &pool.cells {
-        let (Some(value), Some(anchor)) = (pattern.value(source), anchor(source, *pattern)) else { continue };
+        let (Some(praises), Some(anchor)) = (side(source, *pattern), anchor(source, *pattern)) else { continue };
         let Ok(index) = models.binary_search(model) else { continue };
         // The score of the cell is the winner's; where that is the anchor it is finer than the value's own.
         let truth = if pattern.winner() == Some(anchor) {
@@ -203,7 +203,7 @@ fn graded(pool: &Pool, models: &[PathId], source: Source) -> Vec<Graded> {
         } else {
             pattern.value(anchor).map_or(0.0, |v| v.default_strength().get()) * count.n as f64
         };
-        graded[index].add(value.praises(), truth, count.n as f64 - truth);
+        graded[index].add(praises, truth, count.n as f64 - truth);
     }
     graded
 }
@@ -283,8 +283,8 @@ impl Reliability {
             for (pattern, n, ln) in cells {
                 let good = good(share, ln);
                 for (source, graded) in &mut hinted {
-                    if let Some(value) = pattern.value(*source) {
-                        graded[index].add(value.praises(), n * good, n * (1.0 - good));
+                    if let Some(praises) = side(*source, pattern) {
+                        graded[index].add(praises, n * good, n * (1.0 - good));
                     }
                 }
             }
@@ -344,10 +344,12 @@ pub fn parts(pattern: Pattern) -> impl Iterator<Item = (Source, bool)> {
     let winner = pattern.winner();
     let technical =
         [Source::Judge, Source::Structural].into_iter().filter(move |source| Some(*source) != winner);
-    winner.into_iter().chain(technical).filter_map(move |source| {
-        let value = pattern.value(source)?;
-        (value != crate::evidence::Value::Middling).then(|| (source, value.praises()))
-    })
+    winner.into_iter().chain(technical).filter_map(move |source| Some((source, side(source, pattern)?)))
+}
+
+/// Whether `source` praises; `None` where it said nothing, as a judge in the middle does.
+fn side(source: Source, pattern: Pattern) -> Option<bool> {
+    pattern.value(source).filter(|value| *value != Value::Middling).map(Value::praises)
 }
 
 fn trust(praises_good: Rate, praises_bad: Rate) -> Trust {
@@ -409,7 +411,7 @@ fn rates(models: &[Tally], prior: f64, prior_strength: f64, source: Source) -> (
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Register, Signal, Value};
+    use crate::evidence::{Register, Signal};
     use crate::ids::{SignalId, Timestamp};
 
     const M: PathId = PathId::from_bytes([1; 16]);
@@ -452,6 +454,21 @@ mod tests {
         assert!(learned.trust(Source::Judge, M).quarantined);
         assert_eq!(learned.worth(M, praise), Worth::Soft(0.0));
         assert!(matches!(learned.worth(N, praise), Worth::Soft(ratio) if ratio > 1.0));
+    }
+
+    #[test]
+    fn a_judge_that_is_often_undecided_is_graded_by_what_it_decides() {
+        let deeds = [(Source::Action, Value::OutputUsedVerbatim), (Source::Action, Value::OutputDiscarded)];
+        let learned = |undecided: i64| {
+            let mut pool = Pool::default();
+            for (deed, passed) in deeds.into_iter().zip([180, 20]) {
+                seen(&mut pool, M, passed, &[deed, (Source::Judge, Value::Passed)]);
+                seen(&mut pool, M, 200 - passed, &[deed, (Source::Judge, Value::Failed)]);
+                seen(&mut pool, M, undecided, &[deed, (Source::Judge, Value::Middling)]);
+            }
+            Reliability::learn(&pool).trust(Source::Judge, M)
+        };
+        assert_eq!(learned(200), learned(0));
     }
 
     #[test]
