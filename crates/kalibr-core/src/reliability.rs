@@ -129,6 +129,12 @@ impl Trust {
         self.praises_good.mean >= 1.0 && self.praises_bad.mean <= 0.0
     }
 
+    /// As how much of a deed its word counts where it grades others, in 0..=1: the square of Youden's index.
+    fn power(&self) -> f64 {
+        let apart = self.praises_good.mean - self.praises_bad.mean;
+        if self.quarantined { 0.0 } else { apart.max(0.0).powi(2) }
+    }
+
     /// `ln(P(value | good) / P(value | bad))`.
     fn ln_ratio(&self, praises: bool) -> f64 {
         if self.quarantined {
@@ -195,7 +201,9 @@ impl Graded {
 fn graded(pool: &Pool, models: &[PathId], source: Source) -> Vec<Graded> {
     let mut graded = vec![Graded::default(); models.len()];
     for ((model, pattern), count) in &pool.cells {
-        let (Some(praises), Some(anchor)) = (side(source, *pattern), anchor(source, *pattern)) else { continue };
+        let (Some(praises), Some(anchor)) = (side(source, *pattern), anchor(source, *pattern)) else {
+            continue;
+        };
         let Ok(index) = models.binary_search(model) else { continue };
         // The score of the cell is the winner's; where that is the anchor it is finer than the value's own.
         let truth = if pattern.winner() == Some(anchor) {
@@ -256,6 +264,10 @@ impl Reliability {
 
     /// What the technical sources said of answers that only a follow-up message graded: expected counts, as in the E-step
     /// of expectation maximisation (Dawid and Skene 1979), with the share of good answers among them fitted per model.
+    ///
+    /// A doubtful message is no deed: rates that are read through a test with rates `a` and `b` of its own are as
+    /// uncertain as if `(a − b)²` as many answers had been seen (Rogan and Gladen 1978), so each counts just that. Messages
+    /// that say nothing would otherwise make a judge sure of itself: it would be graded by its own word.
     fn hinted(&self, pool: &Pool, models: &[PathId]) -> Vec<(Source, Vec<Graded>)> {
         let mut hinted: Vec<(Source, Vec<Graded>)> = graders()
             .filter(|s| is_technical(*s))
@@ -274,6 +286,7 @@ impl Reliability {
                 .filter(|(pattern, ..)| anchor(Source::Judge, *pattern).is_none())
                 .collect();
             let all: f64 = cells.iter().map(|(_, n, _)| n).sum();
+            let power = self.trust(Source::Turn, *model).power();
             let mut share = 0.5;
             let good = |share: f64, ln: f64| 1.0 / (1.0 + (1.0 - share) / share * (-ln).exp());
             for _ in 0..3 {
@@ -281,7 +294,7 @@ impl Reliability {
                 share = ((sum + 1.0) / (all + 2.0)).clamp(0.02, 0.98);
             }
             for (pattern, n, ln) in cells {
-                let good = good(share, ln);
+                let (n, good) = (power * n, good(share, ln));
                 for (source, graded) in &mut hinted {
                     if let Some(praises) = side(*source, pattern) {
                         graded[index].add(praises, n * good, n * (1.0 - good));
@@ -528,6 +541,28 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert!(worth(N) > 1.0 && worth(M) < 0.3, "{} {}", worth(N), worth(M));
+    }
+
+    #[test]
+    fn follow_up_messages_that_tell_nothing_teach_nothing_of_a_judge() {
+        let mut pool = Pool::default();
+        let words = [(Source::Turn, Value::Acceptance), (Source::Turn, Value::Rejection)];
+        for word in words {
+            seen(&mut pool, M, 300, &[word, (Source::Action, Value::OutputUsedVerbatim)]);
+            seen(&mut pool, M, 300, &[word, (Source::Action, Value::OutputDiscarded)]);
+        }
+        let before = Reliability::learn(&pool).trust(Source::Judge, M);
+        for word in words {
+            seen(&mut pool, M, 3_000, &[word, (Source::Judge, Value::Passed)]);
+            seen(&mut pool, M, 2_000, &[word, (Source::Judge, Value::Failed)]);
+        }
+        let after = Reliability::learn(&pool).trust(Source::Judge, M);
+        for (before, after) in
+            [(before.praises_good, after.praises_good), (before.praises_bad, after.praises_bad)]
+        {
+            assert!(after.variance > 0.4 * before.variance, "{before:?} {after:?}");
+            assert!((after.mean - before.mean).abs() < 0.05, "{before:?} {after:?}");
+        }
     }
 
     #[test]
