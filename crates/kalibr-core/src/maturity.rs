@@ -12,8 +12,9 @@
 //! `G` is a Weibull distribution function, `1 − exp(−(u/τ)^k)`: geometric delays at `k` = 1, a window that closes at
 //! `k` = 2.5. Each of a grid of (τ, k) is weighed by the binomial likelihood of the reversals seen at each age, with
 //! `R_a = (Σ reversed + 4 R) / (Σ n G + 4)` shrunk to the rate `R` of all paths; a curve without a form would follow the
-//! luck of single epochs. Ages are the counters' epochs behind the newest: the integers do not change with time. Where
-//! nothing was ever reversed, every verdict is final.
+//! luck of single epochs. `R` starts from twenty imagined verdicts that were never reversed, so that the first user who
+//! changes his mind does not put all that was said before him in doubt. Ages are the counters' epochs behind the newest:
+//! the integers do not change with time. Where nothing was ever reversed, every verdict is final.
 
 /// Verdicts of one path in one epoch that began on the same side.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,9 +31,12 @@ pub struct Verdicts {
 
 /// The verdicts of all paths that a path's own rate of reversals is shrunk to, in verdicts.
 const STRENGTH: f64 = 4.0;
+/// Imagined verdicts of all paths that have stood for ever.
+const LASTING: f64 = 20.0;
 /// Shapes `k`.
 const SHAPES: [f64; 3] = [1.0, 1.6, 2.5];
-/// Times τ, in epochs: from half an epoch by factors of √2.
+/// Times τ, in epochs, go from half an epoch by factors of √2 to the age of the oldest verdict, but to this many at
+/// least: an epoch of a busy goal is over in seconds, and its users take no less time to change their minds.
 const TIMES: i32 = 20;
 
 /// How verdicts last.
@@ -92,7 +96,9 @@ impl Maturity {
                 (same[0].path, age / (standing + reversed), standing, reversed)
             })
             .collect();
-        let mut curves: Vec<Curve> = (0..TIMES)
+        let oldest = cells.iter().map(|(_, age, ..)| *age).fold(1.0, f64::max);
+        let times = TIMES.max(2 * (2.0 * oldest).log2().ceil() as i32 + 1);
+        let mut curves: Vec<Curve> = (0..times)
             .flat_map(|i| SHAPES.map(|shape| (0.5 * (0.5 * f64::from(i)).exp2(), shape)))
             .map(|(time, shape)| {
                 let (mut reversed, mut exposed) = (vec![0.0; paths], vec![0.0; paths]);
@@ -101,13 +107,13 @@ impl Maturity {
                     reversed[*path] += turned;
                     exposed[*path] += (standing + turned) * by;
                 }
-                let all = (reversed.iter().sum::<f64>() / exposed.iter().sum::<f64>().max(1e-9)).min(0.95);
+                let all = (reversed.iter().sum::<f64>() / (exposed.iter().sum::<f64>() + LASTING)).min(0.95);
                 let rates: Vec<f64> = reversed
                     .iter()
                     .zip(&exposed)
                     .map(|(r, n)| ((r + STRENGTH * all) / (n + STRENGTH)).min(0.95))
                     .collect();
-                let ln = cells
+                let observed: f64 = cells
                     .iter()
                     .zip(&by)
                     .map(|((path, _, standing, turned), by)| {
@@ -115,7 +121,8 @@ impl Maturity {
                         turned * p.ln() + standing * (-p).ln_1p()
                     })
                     .sum();
-                Curve { weight: ln, time, shape, rates }
+                let weight = observed + LASTING * (-all).ln_1p();
+                Curve { weight, time, shape, rates }
             })
             .collect();
         let top = curves.iter().map(|curve| curve.weight).fold(f64::NEG_INFINITY, f64::max);
@@ -187,6 +194,42 @@ mod tests {
             assert!(maturity.stands(1, 0) > 0.94, "{}", maturity.stands(1, 0));
             assert!(maturity.stands(0, 40) > 0.97, "{}", maturity.stands(0, 40));
         }
+    }
+
+    #[test]
+    fn one_user_who_changes_his_mind_at_once_puts_nobody_elses_word_in_doubt() {
+        for (n, epochs) in [(50, 1), (10, 8), (5, 100)] {
+            let verdicts = (0..epochs).flat_map(|age| {
+                let reversed = i64::from(age + 1 == epochs);
+                [(0, reversed), (1, 0)].map(|(path, reversed)| Verdicts {
+                    path,
+                    age,
+                    standing: n - reversed,
+                    reversed,
+                })
+            });
+            let maturity = Maturity::learn(2, verdicts);
+            assert!(maturity.stands(0, 0) > 0.9, "{n} {epochs}: {}", maturity.stands(0, 0));
+            assert!(maturity.stands(1, 0) > 0.95, "{n} {epochs}: {}", maturity.stands(1, 0));
+        }
+    }
+
+    #[test]
+    fn users_of_a_busy_goal_may_take_thousands_of_epochs_to_change_their_minds() {
+        let verdicts = (0..20_000u32).flat_map(|age| {
+            let reversed = if age > 5_000 { 3 } else { 0 };
+            [(0, reversed), (1, 0)].map(|(path, reversed)| Verdicts {
+                path,
+                age,
+                standing: 10 - reversed,
+                reversed,
+            })
+        });
+        let maturity = Maturity::learn(2, verdicts);
+        for age in [0, 500, 1_500] {
+            assert!((maturity.stands(0, age) - 0.7).abs() < 0.05, "{age}: {}", maturity.stands(0, age));
+        }
+        assert!(maturity.stands(0, 15_000) > 0.98, "{}", maturity.stands(0, 15_000));
     }
 
     proptest! {
