@@ -14,7 +14,9 @@
 //! verdicts have more verdicts altogether. With `p_i` the quality that a path's verdicts imply under ρ, its rate of
 //! reactions is proportional to `p_i e^{−ρ/2} + (1 − p_i) e^{ρ/2}`. ρ has a prior of 0 ± 0.5; and rates of reactions also
 //! differ for reasons that have nothing to do with quality, by about a tenth ([`OTHERWISE`]), so a million silent users
-//! say no more than a hundred that spoke. `L` is kept within 2/3 and 3/2.
+//! say no more than a hundred that spoke. `L` is kept within 2/3 and 3/2, and all silence about a path together moves its
+//! log-likelihood by no more than one nat for each user who did speak of it, and one: a path whose users cannot be heard
+//! at all (no button, a batch) would otherwise be taken for one that nobody has ever had to complain about.
 
 /// What users did with the answers of one path, in one epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -105,7 +107,16 @@ impl Silence {
         }
         let weights =
             paths_seen.iter().map(|(a, b, _)| 1.0 / (1.0 + (a + b) * OTHERWISE * OTHERWISE)).collect();
-        Self { ages: ages_kept, rates: rates(&heard, settled), weights }
+        let mut silence = Self { ages: ages_kept, rates: rates(&heard, settled), weights };
+        let mut told = vec![0.0; paths];
+        for r in &cells {
+            let (ln_ratio, weight) = silence.of(r.path, r.age);
+            told[r.path] += r.silent as f64 * weight * ln_ratio.abs();
+        }
+        for ((weight, told), (praised, faulted, _)) in silence.weights.iter_mut().zip(told).zip(paths_seen) {
+            *weight *= ((praised + faulted + 1.0) / told.max(1e-9)).min(1.0);
+        }
+        silence
     }
 
     /// `ln L` of a decision of this age of which nothing was heard, and what one such decision counts, in 0..=1.
@@ -262,6 +273,19 @@ mod tests {
         let (one, many) = (of(1), of(1_000));
         let worth = |(ln_ratio, weight): (f64, f64), n: f64| n * weight * ln_ratio * ln_ratio;
         assert!(worth(many, 2e6) < 3.0 * worth(one, 2e3), "{one:?} {many:?}");
+    }
+
+    #[test]
+    fn a_path_whose_users_cannot_be_heard_is_not_taken_for_a_good_one() {
+        let mut cells = users(5, &[0.9, 0.5, 0.3], 0.15, 0.35);
+        cells.extend((0..100).map(|age| Reactions { path: 3, age, silent: 100, ..Reactions::default() }));
+        let silence = Silence::learn(4, cells);
+        let told: f64 =
+            (0..100).map(|age| silence.of(3, age)).map(|(ln, part)| 100.0 * ln.abs() * part).sum();
+        assert!(told > 0.0 && told <= 1.0 + 1e-9, "{told}");
+        // The others' silence goes on to count.
+        let (ln_ratio, part) = silence.of(0, 50);
+        assert!(ln_ratio > 0.05 && part > 0.1, "{ln_ratio} {part}");
     }
 
     proptest! {
