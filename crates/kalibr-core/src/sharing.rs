@@ -24,6 +24,7 @@
 //! common to all paths (the covariance of their log-odds), and choosing compares.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use statrs::function::gamma::digamma;
 
@@ -88,12 +89,26 @@ impl Heard {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Equations {
     /// Per pair of models, the smaller first: the precision of what they add.
-    precision: BTreeMap<(PathId, PathId), i64>,
+    precision: BTreeMap<(PathId, PathId), [i64; 1]>,
     /// Per model: precision times mean.
-    right: BTreeMap<PathId, i64>,
+    right: BTreeMap<PathId, [i64; 1]>,
     /// Per pair of different models: Σ w, Σ w d, Σ w d², Σ w v, Σ w² v, Σ w² over the goals that they met in, of their
     /// difference d with variance v.
     differences: BTreeMap<(PathId, PathId), [i64; 6]>,
+}
+
+fn add<K: Ord, const N: usize>(map: &mut BTreeMap<K, [i64; N]>, key: K, values: [i64; N]) {
+    match map.entry(key) {
+        Entry::Vacant(entry) => {
+            entry.insert(values);
+        }
+        Entry::Occupied(mut entry) => {
+            entry.get_mut().iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+            if *entry.get() == [0; N] {
+                entry.remove();
+            }
+        }
+    }
 }
 
 fn fixed(x: f64) -> i64 {
@@ -105,21 +120,16 @@ fn float(x: i64) -> f64 {
 }
 
 impl Equations {
+    /// Adds what `other` holds, or takes it away again; sums of 0 are not kept.
     fn add(&mut self, other: &Self, sign: i64) {
         for (key, value) in &other.precision {
-            *self.precision.entry(*key).or_default() += sign * value;
+            add(&mut self.precision, *key, value.map(|value| sign * value));
         }
         for (key, value) in &other.right {
-            *self.right.entry(*key).or_default() += sign * value;
+            add(&mut self.right, *key, value.map(|value| sign * value));
         }
         for (key, values) in &other.differences {
-            let sums = self.differences.entry(*key).or_default();
-            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += sign * value);
-        }
-        if sign < 0 {
-            self.precision.retain(|_, value| *value != 0);
-            self.right.retain(|_, value| *value != 0);
-            self.differences.retain(|_, values| *values != [0; 6]);
+            add(&mut self.differences, *key, values.map(|value| sign * value));
         }
     }
 
@@ -141,10 +151,10 @@ impl Equations {
 
     /// What these models add everywhere, by all goals but one: means and covariance.
     fn models(&self, own: &Self, models: &[PathId]) -> (Vec<f64>, Vec<Vec<f64>>) {
-        let value = |map: &BTreeMap<(PathId, PathId), i64>, a: PathId, b: PathId| {
-            map.get(&(a.min(b), a.max(b))).copied().unwrap_or_default()
+        let precision = |of: &Self, a: PathId, b: PathId| {
+            of.precision.get(&(a.min(b), a.max(b))).map_or(0, |[value]| *value)
         };
-        let met = |a: PathId, b: PathId| value(&self.precision, a, b) - value(&own.precision, a, b);
+        let met = |a: PathId, b: PathId| precision(self, a, b) - precision(own, a, b);
         // The models asked for, then those that met them.
         let mut all = models.to_vec();
         all.sort_unstable();
@@ -172,7 +182,7 @@ impl Equations {
         let right: Vec<f64> = all
             .iter()
             .map(|m| {
-                let of = |equations: &Self| equations.right.get(m).copied().unwrap_or_default();
+                let of = |equations: &Self| equations.right.get(m).map_or(0, |[value]| *value);
                 float(of(self) - of(own))
             })
             .collect();
@@ -207,7 +217,9 @@ impl<G, B> Default for Sharing<G, B> {
 impl<G: Ord + Clone, B: Ord + Clone> Sharing<G, B> {
     /// What was heard in this place, instead of what was said of it before; nothing takes the place away.
     pub fn put(&mut self, goal: &G, bucket: &B, heard: &[Heard]) {
-        let heard: Vec<Heard> = heard.iter().filter(|h| h.information > 1e-9).copied().collect();
+        let mut heard: Vec<Heard> = heard.iter().filter(|h| h.information > 1e-9).copied().collect();
+        heard.sort_by_key(|heard| heard.path);
+        heard.dedup_by_key(|heard| heard.path);
         if heard.is_empty() && !self.goals.contains_key(goal) {
             return;
         }
@@ -215,15 +227,21 @@ impl<G: Ord + Clone, B: Ord + Clone> Sharing<G, B> {
             .goals
             .entry(goal.clone())
             .or_insert_with(|| Family { buckets: BTreeMap::new(), told: Equations::default() });
+        let before = family.buckets.get(bucket).map_or(&[][..], |before| before);
+        if before == heard {
+            return;
+        }
+        // Each bucket speaks for itself, so only this one is looked at again.
+        for (heard, sign) in [(before, -1), (&heard[..], 1)] {
+            let told = told(heard);
+            family.told.add(&told, sign);
+            self.all.add(&told, sign);
+        }
         if heard.is_empty() {
             family.buckets.remove(bucket);
         } else {
             family.buckets.insert(bucket.clone(), heard);
         }
-        let told = family.tells();
-        self.all.add(&family.told, -1);
-        self.all.add(&told, 1);
-        family.told = told;
         if family.buckets.is_empty() {
             self.goals.remove(goal);
         }
@@ -241,6 +259,38 @@ impl<G: Ord + Clone, B: Ord + Clone> Sharing<G, B> {
         let empty = Family { buckets: BTreeMap::new(), told: Equations::default() };
         family.unwrap_or(&empty).priors(bucket, paths, &self.all)
     }
+}
+
+/// What was heard of paths in one bucket adds to the equations for models: that each path differs from its model by as
+/// much as is believed beforehand.
+fn told(heard: &[Heard]) -> Equations {
+    let seen: Vec<(PathId, f64, f64)> = heard
+        .iter()
+        .filter_map(|heard| {
+            let (mean, precision) = heard.observed(DIFFERENCE * std::f64::consts::SQRT_2)?;
+            Some((heard.model, mean - LEVEL.0, precision))
+        })
+        .collect();
+    let (total, mean) = level(&seen.iter().map(|&(_, y, r)| (y, r)).collect::<Vec<_>>());
+    let mut told = Equations::default();
+    for (at, &(m, y, r)) in seen.iter().enumerate() {
+        add(&mut told.right, m, [fixed(r * (y - mean))]);
+        add(&mut told.precision, (m, m), [fixed(r - r * r / total)]);
+        for &(n, other, s) in &seen[at + 1..] {
+            // Two paths of one model meet it twice.
+            let times = if m == n { 2.0 } else { 1.0 };
+            add(&mut told.precision, (m.min(n), m.max(n)), [-fixed(times * r * s / total)]);
+            if m != n {
+                let d = if m < n { y - other } else { other - y };
+                let w = 1.0 / (1.0 / r + 1.0 / s);
+                // What is left of the noise when the difference between goals is taken out.
+                let v = (1.0 / w - 2.0 * DIFFERENCE * DIFFERENCE).max(0.0);
+                let sums = [w, w * d, w * d * d, w * v, w * w * v, w * w].map(fixed);
+                add(&mut told.differences, (m.min(n), m.max(n)), sums);
+            }
+        }
+    }
+    told
 }
 
 /// Per bucket and path: log-odds relative to the expected level, and their precision.
@@ -267,40 +317,6 @@ impl<B: Ord> Family<B> {
         paths.sort_unstable();
         paths.dedup();
         paths
-    }
-
-    /// What the goal adds to the equations for models: that each of its paths differs from its model by as much as is
-    /// believed beforehand.
-    fn tells(&self) -> Equations {
-        let paths = self.paths();
-        let seen = self.seen(&paths, DIFFERENCE * std::f64::consts::SQRT_2);
-        let mut told = Equations::default();
-        for row in &seen {
-            let (total, mean) = level(row);
-            let heard = || row.iter().enumerate().filter(|(_, (_, r))| *r > 0.0);
-            for (a, &(y, r)) in heard() {
-                *told.right.entry(paths[a].1).or_default() += fixed(r * (y - mean));
-                *told.precision.entry((paths[a].1, paths[a].1)).or_default() += fixed(r - r * r / total);
-                for (b, &(other, s)) in heard().filter(|(b, _)| *b > a) {
-                    let (m, n) = (paths[a].1, paths[b].1);
-                    // Two paths of one model meet it twice.
-                    let times = if m == n { 2.0 } else { 1.0 };
-                    *told.precision.entry((m.min(n), m.max(n))).or_default() -= fixed(times * r * s / total);
-                    if m != n {
-                        let d = if m < n { y - other } else { other - y };
-                        let w = 1.0 / (1.0 / r + 1.0 / s);
-                        // What is left of the noise when the difference between goals is taken out.
-                        let v = (1.0 / w - 2.0 * DIFFERENCE * DIFFERENCE).max(0.0);
-                        let sums = told.differences.entry((m.min(n), m.max(n))).or_default();
-                        for (sum, part) in sums.iter_mut().zip([w, w * d, w * d * d, w * v, w * w * v, w * w])
-                        {
-                            *sum += fixed(part);
-                        }
-                    }
-                }
-            }
-        }
-        told
     }
 
     fn priors(&self, bucket: Option<&B>, paths: &[(PathId, PathId)], all: &Equations) -> Vec<Beta> {
