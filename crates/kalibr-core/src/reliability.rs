@@ -4,11 +4,11 @@
 //! source has, per model, two rates: how often it praises a good answer and how often it praises a bad one. They are
 //! counted where an *anchor* spoke of the same attempt: an action, an explicit verdict, and for the technical sources
 //! the caller's own metric. Anchors are graded only by what stands above them, and are taken at their word until
-//! something above them disagrees; that rules out a world in which good and bad have changed places. Deeds are few, so the
-//! technical sources are also graded by follow-up messages, as far as those can be trusted: with a judge that favours the
-//! second best of three models over eight goals and actions on 5 % of decisions that is the difference between .60 and .46
-//! of the regret of averaging the signals (16 tuning seeds of `bench/learning`), and an unbiased judge is found to be one
-//! sooner, too.
+//! something above them disagrees, and from then on as far as they are trusted; that rules out a world in which good and
+//! bad have changed places. Deeds are few, so the technical sources are also graded by follow-up messages, as far as those
+//! can be trusted: with a judge that favours the second best of three models over eight goals and actions on 5 % of
+//! decisions that is the difference between .60 and .46 of the regret of averaging the signals (16 tuning seeds of
+//! `bench/learning`), and an unbiased judge is found to be one sooner, too.
 //!
 //! Rates are shrunk to the source's pooled rate over models with a strength κ that is learned, and averaged over its
 //! posterior on a grid (empirical Bayes with a beta-binomial likelihood; Gelman et al., *Bayesian Data Analysis*, ch. 5).
@@ -52,7 +52,7 @@ impl Pool {
 }
 
 /// The sources whose reliability is learned.
-fn graders() -> impl Iterator<Item = Source> {
+fn graders() -> impl DoubleEndedIterator<Item = Source> {
     Source::ALL.into_iter().filter(|source| !matches!(source, Source::Provider | Source::Action))
 }
 
@@ -197,8 +197,9 @@ impl Graded {
     }
 }
 
-/// What `source` said of each model's answers where an anchor spoke too.
-fn graded(pool: &Pool, models: &[PathId], source: Source) -> Vec<Graded> {
+/// What `source` said of each model's answers where an anchor spoke too, of which `learned` knows how far it can be
+/// trusted itself: each counts as much of a deed as that ([`Trust::power`]).
+fn graded(pool: &Pool, models: &[PathId], source: Source, learned: &Reliability) -> Vec<Graded> {
     let mut graded = vec![Graded::default(); models.len()];
     for ((model, pattern), count) in &pool.cells {
         let (Some(praises), Some(anchor)) = (side(source, *pattern), anchor(source, *pattern)) else {
@@ -211,7 +212,8 @@ fn graded(pool: &Pool, models: &[PathId], source: Source) -> Vec<Graded> {
         } else {
             pattern.value(anchor).map_or(0.0, |v| v.default_strength().get()) * count.n as f64
         };
-        graded[index].add(praises, truth, count.n as f64 - truth);
+        let power = if anchor == Source::Action { 1.0 } else { learned.trust(anchor, *model).power() };
+        graded[index].add(praises, power * truth, power * (count.n as f64 - truth));
     }
     graded
 }
@@ -229,11 +231,15 @@ impl Reliability {
             models.dedup();
             models
         };
-        let graded: Vec<(Source, Vec<Graded>)> =
-            graders().map(|source| (source, graded(pool, &models, source))).collect();
-        for (source, graded) in &graded {
-            learned.rate(*source, &models, graded);
-        }
+        // From the top of the ladder, so that whoever grades was graded before.
+        let graded: Vec<(Source, Vec<Graded>)> = graders()
+            .rev()
+            .map(|source| {
+                let graded = graded(pool, &models, source, &learned);
+                learned.rate(source, &models, &graded);
+                (source, graded)
+            })
+            .collect();
         // What deeds say of a judge is little where few act. Where a follow-up message is all there is, it tells good from
         // bad as far as it can be trusted itself, together with what is known of the judge by then.
         for _ in 0..SWEEPS {
@@ -541,6 +547,22 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert!(worth(N) > 1.0 && worth(M) < 0.3, "{} {}", worth(N), worth(M));
+    }
+
+    #[test]
+    fn a_metric_that_deeds_prove_worthless_grades_no_judge() {
+        let mut pool = Pool::default();
+        let metrics = [(Source::Metric, Value::Passed), (Source::Metric, Value::Failed)];
+        for metric in metrics {
+            seen(&mut pool, M, 2_000, &[metric, (Source::Action, Value::OutputUsedVerbatim)]);
+            seen(&mut pool, M, 2_000, &[metric, (Source::Action, Value::OutputDiscarded)]);
+        }
+        let before = Reliability::learn(&pool);
+        assert!(before.trust(Source::Metric, M).quarantined);
+        seen(&mut pool, M, 1_000, &[metrics[0], (Source::Judge, Value::Passed)]);
+        seen(&mut pool, M, 1_000, &[metrics[1], (Source::Judge, Value::Failed)]);
+        let after = Reliability::learn(&pool);
+        assert_eq!(after.trust(Source::Judge, M), before.trust(Source::Judge, M));
     }
 
     #[test]
