@@ -44,7 +44,8 @@ impl Default for Settings {
             floor: ChoiceRules::default().floor,
             refresh: 10,
             reliability: true,
-            buckets: true,
+            // As the product's default.
+            buckets: false,
             objective: Objective::default(),
         }
     }
@@ -81,6 +82,7 @@ pub(crate) const PARTS: &[(&str, &str)] = &[
     ("sharing over goals", "sharing=off"),
     ("maturity", "maturity=off"),
     ("silence", "silence=off"),
+    ("buckets, added instead", "buckets=on"),
     ("a floor", "floor=0"),
     ("the floor, .2 % instead", "floor=0.002"),
     ("the floor, 1 % instead", "floor=0.01"),

@@ -93,6 +93,7 @@ pub(crate) fn axes() -> Vec<Axis> {
             scenarios: vec![
                 (0.0, "not".into(), stationary()),
                 (1.0, ".80 to .62".into(), silent()),
+                (1.5, "a worse one rises to .90".into(), rise()),
                 (2.0, ".80 .40 .80".into(), drift()),
                 (3.0, "slowly".into(), slow()),
             ],
@@ -233,6 +234,16 @@ fn silent() -> Scenario {
             "the best of three paths goes from .80 to .62 at decision 2,000 and stays there; truth at once"
                 .into(),
         paths: vec![Course::Steps(vec![(0, 0.8), (2_000, 0.62)]), Course::Still(0.7), Course::Still(0.6)],
+        ..stationary()
+    }
+}
+
+/// A path that nobody uses becomes the best: its model was replaced by a better one of the same name.
+fn rise() -> Scenario {
+    Scenario {
+        name: "drift-rise".into(),
+        about: "the worst of three paths goes from .60 to .90 at decision 2,000 and stays there, while nobody uses it; truth at once".into(),
+        paths: vec![Course::Still(0.8), Course::Still(0.7), Course::Steps(vec![(0, 0.6), (2_000, 0.9)])],
         ..stationary()
     }
 }
