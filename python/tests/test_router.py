@@ -116,6 +116,8 @@ def test_a_request_may_say_its_risk_and_what_it_may_cost_and_take(home: Home) ->
         ({"max_cost_usd": float("nan")}, "number of dollars above 0"),
         ({"max_cost_usd": 1e9}, "max_cost_usd"),
         ({"max_latency_ms": 0.5}, "whole number of milliseconds"),
+        ({"max_cost_usd": 10**400}, "up to 1e6"),
+        ({"max_latency_ms": 2**64}, "below 2"),
     ):
         with pytest.raises(kalibr.InvalidRequestError, match=says):
             router.decide(context=wrong)

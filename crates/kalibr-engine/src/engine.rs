@@ -1,6 +1,6 @@
 //! The engine: everything that one process needs to route, record and learn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -227,12 +227,8 @@ impl Engine {
             PathUpdate::Replace => 0,
         };
         // A path that is listed twice is one path.
-        let mut distinct: Vec<PathSpec> = Vec::with_capacity(paths.len());
-        for path in paths {
-            if distinct.iter().all(|other| other.id() != path.id()) {
-                distinct.push(path.clone());
-            }
-        }
+        let mut ids = HashSet::new();
+        let distinct: Vec<PathSpec> = paths.iter().filter(|path| ids.insert(path.id())).cloned().collect();
         if known + distinct.len() > MAX_PATHS {
             return Err(GoalError::TooManyPaths);
         }

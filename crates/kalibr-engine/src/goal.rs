@@ -133,7 +133,8 @@ impl GoalSettings {
         if !(0.0..1.0).contains(&self.rollback_error) {
             return Some("rollback_error is a probability from 0 (never roll back) to 1, and below 1".into());
         }
-        let is_there = |name: &str| paths.iter().any(|path| names(name, path.id(), path));
+        let ids: Vec<PathId> = paths.iter().map(PathSpec::id).collect();
+        let is_there = |name: &str| paths.iter().zip(&ids).any(|(path, id)| names(name, *id, path));
         if let Some(name) = self.risk.keys().find(|name| !is_there(name)) {
             return Some(format!(
                 "risk names {name:?}, which is none of the goal's paths: write a path's model or its id"

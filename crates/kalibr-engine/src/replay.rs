@@ -24,7 +24,7 @@ pub struct ReplayOptions {
     pub since: Option<Timestamp>,
     /// The most decisions that are read, the latest; each takes about a kilobyte of memory. Default 100,000.
     pub most: usize,
-    /// What models cost, for policies that weigh cost.
+    /// What models cost, for policies that weigh cost; of others the configured price counts, or else the list price.
     pub prices: BTreeMap<String, Price>,
 }
 
@@ -202,7 +202,8 @@ fn names(goal: &GoalState) -> Vec<PathName> {
 }
 
 fn logged(decision: LoggedDecision, goal: &GoalState, prices: &BTreeMap<String, Price>) -> Logged {
-    let price = goal.path(decision.path).and_then(|path| prices.get(&path.spec.model));
+    let price = goal.path(decision.path).map(|path| &path.spec.model);
+    let price = price.and_then(|model| prices.get(model).copied().or_else(|| goal.prices().of(model)));
     let first = decision.attempts.first().filter(|attempt| attempt.index == 0);
     let tokens = first.and_then(|attempt| attempt.prompt_tokens.zip(attempt.completion_tokens));
     let dollars = price

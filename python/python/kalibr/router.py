@@ -278,13 +278,14 @@ class Router:
                 'context has the keys bucket, risk, max_cost_usd and max_latency_ms, such as {"bucket": "code"}; '
                 "another one is in it"
             )
-        for name, kinds, what in (
-            ("max_cost_usd", (int, float), "a number of dollars"),
-            ("max_latency_ms", (int,), "a whole number of milliseconds"),
+        for name, kinds, what, most in (
+            ("max_cost_usd", (int, float), "a number of dollars above 0 and up to 1e6", 1e6),
+            ("max_latency_ms", (int,), "a whole number of milliseconds above 0 and below 2**63", 2**63 - 1),
         ):
             value = asked.get(name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, kinds) or not value > 0):
-                raise InvalidRequestError(f"{name} is {what} above 0")
+            is_number = isinstance(value, kinds) and not isinstance(value, bool)
+            if value is not None and not (is_number and 0 < value <= most):
+                raise InvalidRequestError(f"{name} is {what}")
         scope = {
             "force_model": force_model,
             "pipeline_id": pipeline_id,

@@ -166,8 +166,10 @@ impl Standing {
         self.loss < 0.5 * delta
             && self.better.iter().sum::<f64>() <= error
             && others.iter().all(|other| {
-                let scale = first.availability / other.availability;
-                is_greater(first.graded(), scale, other.graded(), pair_error(others.len() + 1))
+                let (scale, graded) = (first.availability / other.availability, other.graded());
+                // Part of a decision grades nothing: a path that hardly gets any must first have had one.
+                graded.0 + graded.1 >= 1.0
+                    && is_greater(first.graded(), scale, graded, pair_error(others.len() + 1))
             })
     }
 

@@ -167,6 +167,15 @@ fn good_answers_that_come_half_of_the_time_do_not_win() {
     assert_eq!(confidence(&[steady, dead], DELTA, FLOOR).verdict, Verdict::Winner { path_id: id(1) });
 }
 
+#[test]
+fn a_path_that_never_answered_is_not_told_to_be_ruled_out_by_the_next_decision() {
+    let steady = seen(1, 90, 100, 0.995);
+    let down = Seen { success: Beta { alpha: 0.1, beta: 4.0 }, availability: 0.025, ..seen(2, 0, 0, 0.005) };
+    let verdict = confidence(&[steady, down], DELTA, FLOOR).verdict;
+    let Verdict::NotEnoughData { more: Some(more) } = verdict else { panic!("{verdict:?}") };
+    assert!(more >= 100, "{more}");
+}
+
 fn pattern(source: Source, value: Value) -> Pattern {
     let mut register = Register::default();
     register.reply(Reply::Answered);

@@ -197,7 +197,10 @@ impl Limits {
             return Some(NotEligible::TooSlow { cap_ms });
         }
         let least = self.min_quality?;
-        let below = beta_reg(offer.success.alpha, offer.success.beta, least.clamp(0.0, 1.0));
+        // A path of which nothing is known was shown nothing, though half of what is possible lies below a high limit: the
+        // two decisions' worth that a posterior begins with are taken to have been as good as the limit asks.
+        let (alpha, beta) = (offer.success.alpha - 1.0 + 2.0 * least, offer.success.beta + 1.0 - 2.0 * least);
+        let below = beta_reg(alpha.max(1e-3), beta.max(1e-3), least.clamp(0.0, 1.0));
         (below >= SURE).then(|| NotEligible::TooPoor { expected: offer.success.mean(), least })
     }
 

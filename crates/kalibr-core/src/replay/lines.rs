@@ -174,8 +174,14 @@ impl LineReader {
             self.head = head;
             return Ok(());
         }
-        let row: Line = serde_json::from_str(text)
-            .map_err(|error| bad(format!("{error}; a decision is an object with path and considered")))?;
+        // serde's complaint would repeat what is in the line.
+        let row: Line = serde_json::from_str(text).map_err(|error| {
+            let column = error.column();
+            bad(format!(
+                "it goes wrong at column {column}; a decision is an object of path, considered, and if need be trace_id, \
+                 decided_at, pipeline, bucket, epoch, drawn, attempts or reward, and dollars"
+            ))
+        })?;
         let decision = self.decision(row).map_err(bad)?;
         self.decisions.push(decision);
         Ok(())

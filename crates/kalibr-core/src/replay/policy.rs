@@ -11,7 +11,7 @@ use crate::counters::{Cell, Count, Counters};
 use crate::evidence::{Source, Value};
 use crate::ids::Timestamp;
 use crate::learner::Learner;
-use crate::objective::{NotEligible, Objective, Offer, SURE};
+use crate::objective::{Limits, NotEligible, Objective, Offer, SURE};
 use crate::path::PathSpec;
 use crate::posterior::{LearnerConfig, Subject};
 use crate::rules::{Asked, ChoiceRules, Known, Prepared, Standing};
@@ -181,8 +181,13 @@ impl Log {
     }
 
     /// What the learner would have chosen, refreshing all the time, with the log's own evidence.
+    ///
+    /// Which paths were too dear or too slow the log tells by their propensities of 0. Asked again, a cap would rule out
+    /// all that the log has no cost of, and with them the decision.
     fn learned(&self, routing: &Routing) -> Vec<Option<Vec<f64>>> {
-        let mut replayed = Replayed::new(self, routing);
+        let limits = Limits { min_quality: routing.rules.limits.min_quality, ..Limits::default() };
+        let routing = Routing { rules: ChoiceRules { limits, ..routing.rules }, ..*routing };
+        let mut replayed = Replayed::new(self, &routing);
         self.entries
             .iter()
             .map(|entry| {

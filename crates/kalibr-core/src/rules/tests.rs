@@ -157,15 +157,17 @@ fn a_latency_objective_rules_out_slow_paths_but_never_the_last_one() {
 
 #[test]
 fn a_path_that_nobody_knows_is_not_ruled_out_by_limits_of_quality_and_latency() {
-    let limits = Limits {
-        max_latency_ms: Some(1_000),
-        min_quality: Some(0.6),
-        slo: Some(Slo { latency_ms: 500, probability: 0.99 }),
-        ..Limits::default()
-    };
-    let rules = ChoiceRules { limits, ..ChoiceRules::default() };
-    let prepared = rules.prepare(&[Known::of(Beta::UNIFORM)], &Standing::default());
-    assert_eq!(prepared.choices(&Asked::default(), |_| None).unwrap().propensities, [1.0]);
+    for least in [0.6, 0.9, 0.99] {
+        let limits = Limits {
+            max_latency_ms: Some(1_000),
+            min_quality: Some(least),
+            slo: Some(Slo { latency_ms: 500, probability: 0.99 }),
+            ..Limits::default()
+        };
+        let rules = ChoiceRules { limits, ..ChoiceRules::default() };
+        let prepared = rules.prepare(&[Known::of(Beta::UNIFORM)], &Standing::default());
+        assert_eq!(prepared.choices(&Asked::default(), |_| None).unwrap().propensities, [1.0]);
+    }
 }
 
 #[test]

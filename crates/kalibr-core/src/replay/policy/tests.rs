@@ -115,6 +115,20 @@ fn a_greater_delta_takes_the_cheaper_path_and_without_costs_changes_nothing() {
 }
 
 #[test]
+fn a_cap_of_the_goal_leaves_no_decision_out_that_the_log_has_no_cost_of() {
+    let mut decisions = coin(400, [0.9, 0.3]);
+    decisions.iter_mut().for_each(|decision| decision.dollars = None);
+    let limits = Limits { max_cost_usd: Some(0.02), max_latency_ms: Some(8_000), ..Limits::default() };
+    let capped = Routing { rules: ChoiceRules { limits, ..ChoiceRules::default() }, ..Routing::default() };
+    let log = Log::new(names(), decisions);
+    for policy in [Policy::HalfLife(400.0), Policy::Delta(0.05)] {
+        let found = log.replay(&policy, &capped, None).unwrap();
+        assert_eq!(found.decisions, 400);
+        assert_eq!(found, log.replay(&policy, &Routing::default(), None).unwrap());
+    }
+}
+
+#[test]
 fn no_policy_looks_at_what_came_later() {
     let whole = coin(600, [0.9, 0.3]);
     let mut changed = whole.clone();
@@ -183,6 +197,15 @@ fn an_attempt_that_failed_is_no_answer_and_is_not_graded() {
     assert_eq!((found.decisions, found.graded, log.unanswered(None)), (100, 60, 40));
 }
 
+#[test]
+fn a_line_that_is_no_decision_is_refused_without_a_word_of_what_is_in_it() {
+    for line in [r#"{"path":"a","considered":[],"reward":"SECRET"}"#, r#"{"SECRET":1}"#, "SECRET"] {
+        let error = read(line).unwrap_err();
+        assert!(error.contains("line 1 of the log") && error.contains("column"), "{error}");
+        assert!(!error.contains("SECRET"), "{error}");
+    }
+}
+
 fn read(lines: &str) -> Result<(Head, Log), String> {
     let mut reader = LineReader::default();
     for line in lines.lines() {
@@ -232,11 +255,11 @@ fn a_line_that_is_no_decision_is_told_with_its_number_and_what_is_wrong() {
     let good = r#"{"path":"a","considered":[{"path":"a","propensity":1}],"reward":1}"#;
     for (bad, word) in [
         ("{}", "path"),
-        (r#"{"path":"a","considered":[],"rewards":1}"#, "rewards"),
+        (r#"{"path":"a","considered":[],"rewards":1}"#, "attempts or reward"),
         (r#"{"path":"a","considered":[{"path":"a","propensity":1}],"reward":2}"#, "0 to 1"),
         (r#"{"path":"a","considered":[],"reward":1,"attempts":[]}"#, "two ways"),
         (r#"{"path":"","considered":[]}"#, "model"),
-        ("not json", "object with path and considered"),
+        ("not json", "object of path, considered"),
     ] {
         let error = read(&format!("{good}\n\n{bad}")).unwrap_err();
         assert!(error.starts_with("line 3 of the log: ") && error.contains(word), "{bad}: {error}");
