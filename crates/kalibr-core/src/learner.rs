@@ -1,7 +1,8 @@
 //! Everything that one tenant's traffic teaches, in one place: from counters to what is believed of each path.
 //!
 //! Counters of one goal's bucket say what was heard there. How far each source may be believed is learned from all
-//! goals together ([`crate::reliability`]), and a goal starts from what others know of its models ([`crate::sharing`]).
+//! goals together ([`crate::reliability`]), and a goal starts from what others know of its paths ([`crate::sharing`]):
+//! of just these paths, since another temperature or tool may make all the difference with the same model.
 //! A learner holds these two, fed with integers and with what follows from them; a tenant's learner never sees another
 //! tenant's counters.
 
@@ -113,7 +114,7 @@ impl<G: Ord + Clone, B: Ord + Clone> Learner<G, B> {
         let heard: Vec<Heard> = paths
             .iter()
             .zip(own)
-            .map(|(subject, posterior)| Heard::of(subject.path, subject.model, posterior.own))
+            .map(|(subject, posterior)| Heard::of(subject.path, subject.path, posterior.own))
             .collect();
         self.sharing.put(goal, bucket, &heard);
     }
@@ -131,11 +132,53 @@ impl<G: Ord + Clone, B: Ord + Clone> Learner<G, B> {
         if !config.sharing {
             return own;
         }
-        let ids: Vec<(PathId, PathId)> = paths.iter().map(|subject| (subject.path, subject.model)).collect();
+        let ids: Vec<(PathId, PathId)> = paths.iter().map(|subject| (subject.path, subject.path)).collect();
         let priors = self.sharing.priors(goal, bucket, &ids);
         own.into_iter()
             .zip(priors)
             .map(|(posterior, prior)| posterior.given(prior, posterior.available))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::{Cell, Epoch};
+    use crate::evidence::{Register, Signal, Source, Strength, Value};
+    use crate::ids::{SignalId, Timestamp};
+
+    #[test]
+    fn two_paths_of_one_model_are_told_apart_though_they_answer_differently_as_day_and_night() {
+        let said = |value: Value| {
+            let mut register = Register::default();
+            register.take(&Signal {
+                id: SignalId::new("s").unwrap(),
+                source: Source::Explicit,
+                value,
+                strength: value.default_strength(),
+                confidence: Strength::ONE,
+                at: Timestamp(0),
+                attempt: None,
+            });
+            (register.pattern(), Count::one(value.default_strength().units()))
+        };
+        let (model, cold, hot) =
+            (PathId::from_bytes([9; 16]), PathId::from_bytes([1; 16]), PathId::from_bytes([2; 16]));
+        let subjects = [cold, hot].map(|path| Subject { model, ..Subject::unknown(path) });
+        let (mut learner, config) = (Learner::default(), LearnerConfig::default());
+        for goal in 0..6 {
+            let mut counters = Counters::default();
+            for (path, value, n) in [(cold, Value::UserAccepted, 18), (hot, Value::UserRejected, 2)] {
+                let (pattern, count) = said(value);
+                for _ in 0..n {
+                    counters.add(Cell { epoch: Epoch(0), path, pattern }, count);
+                    learner.count(model, pattern, count);
+                }
+            }
+            learner.learn();
+            let known = learner.posteriors(&goal, &"all", &counters, &subjects, &config);
+            assert!(known[0].quality.mean() > 0.85 && known[1].quality.mean() < 0.35, "{goal}: {known:?}");
+        }
     }
 }

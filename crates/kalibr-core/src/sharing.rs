@@ -48,6 +48,9 @@ const IMAGINED: f64 = 4.0;
 const LEVEL_DOUBT: f64 = 0.1;
 /// A prior is used when what is known elsewhere has halved the doubt about what the path adds.
 const INFORMED: f64 = 0.5;
+/// The most observations that a prior may be worth. Near 0 and 1 a little doubt in log-odds is next to none in quality, and
+/// a prior that is wrong there would have to be outweighed by hundreds of answers.
+const STRONGEST: f64 = 30.0;
 /// Variance of the log-odds of a uniform quality: ψ'(1) + ψ'(1).
 const UNIFORM_VARIANCE: f64 = std::f64::consts::PI * std::f64::consts::PI / 3.0;
 /// Models that are looked at together when one of them is asked for: those that met it most.
@@ -496,7 +499,7 @@ fn logistic_normal(mean: f64, variance: f64) -> Beta {
     }
     let p = (first / total).clamp(1e-4, 1.0 - 1e-4);
     let most = p * (1.0 - p);
-    Beta::from_moments(p, (second / total - p * p).clamp(most * 1e-3, most * 0.5))
+    Beta::from_moments(p, (second / total - p * p).clamp(most / (STRONGEST + 1.0), most * 0.5))
 }
 
 /// ψ'(x) for x > 0: its recurrence up to 8, then the asymptotic series (Abramowitz and Stegun, 6.4.12).
