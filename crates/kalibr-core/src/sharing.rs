@@ -63,7 +63,7 @@ const UNITS: f64 = (1u64 << 24) as f64;
 pub struct Heard {
     /// The path.
     pub path: PathId,
-    /// The identity of its model alone.
+    /// The identity by which it is known in other goals: its model's, or (as the learner has it) its own.
     pub model: PathId,
     /// The inverse of the variance, >= 0; 0 says nothing.
     information: f64,
