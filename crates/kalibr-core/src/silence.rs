@@ -13,7 +13,7 @@
 //! on one path; but on several it can: if bad answers are talked about more, paths with more faults among their
 //! verdicts have more verdicts altogether. With `p_i` the quality that a path's verdicts imply under ρ, its rate of
 //! reactions is proportional to `p_i e^{−ρ/2} + (1 − p_i) e^{ρ/2}`. ρ has a prior of 0 ± 0.5; and rates of reactions also
-//! differ for reasons that have nothing to do with quality, by about a tenth ([`OTHERWISE`]), so a million silent users
+//! differ for reasons that have nothing to do with quality, by about a tenth, so a million silent users
 //! say no more than a hundred that spoke. `L` is kept within 2/3 and 3/2, and all silence about a path together moves its
 //! log-likelihood by no more than one nat for each user who did speak of it, and one: a path whose users cannot be heard
 //! at all (no button, a batch) would otherwise be taken for one that nobody has ever had to complain about.
