@@ -10,14 +10,13 @@ from collections.abc import Callable
 from kalibr import _engine, _kalibr, _log, _worker
 from kalibr.errors import InvalidSignalError, KalibrError, QueueFullError
 
-
 _ahead = 0
 """The most by which the wall clock was seen ahead of the one that is never set, in nanoseconds."""
 
 
 def now() -> int:
-    """This moment in microseconds since 1970. It never goes back, though the machine's clock may: what a user says of an
-    answer must not come to lie before it."""
+    """This moment in microseconds since 1970. It never goes back, though the machine's clock may: what a user says
+    of an answer must not come to lie before it."""
     global _ahead
     steady = time.monotonic_ns()
     _ahead = max(_ahead, time.time_ns() - steady)
