@@ -11,6 +11,10 @@
 //! L ~ N(1, 1.5²)   D ~ N(C_m, τ²)   C ~ N(0, 1)   e ~ N(0, ε²)
 //! ```
 //!
+//! What counts as one "model" here is for the caller to say ([`Heard::model`]). The learner gives each path's own identity:
+//! the same model at another temperature may answer differently as day and night, and nothing yet learns by how much
+//! paths of one model differ.
+//!
 //! A linear Gaussian model (Gelman et al., *Bayesian Data Analysis*, ch. 15) of what was heard: a Beta over a
 //! quality is worth a Gaussian over its log-odds with mean ψ(α) − ψ(β) and variance ψ'(α) + ψ'(β), and what it owes to
 //! the uniform prior is taken off. Each goal adds its part to one system of equations for all models, in fixed point, so
