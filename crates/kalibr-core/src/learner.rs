@@ -2,7 +2,7 @@
 //!
 //! Counters of one goal's bucket say what was heard there. How far each source may be believed is learned from all
 //! goals together ([`crate::reliability`]), and a goal starts from what others know of its paths ([`crate::sharing`]):
-//! of just these paths, since another temperature or tool may make all the difference with the same model.
+//! and of others of their models, as far as these were seen to be alike.
 //! A learner holds these two, fed with integers and with what follows from them; a tenant's learner never sees another
 //! tenant's counters.
 
@@ -114,7 +114,7 @@ impl<G: Ord + Clone, B: Ord + Clone> Learner<G, B> {
         let heard: Vec<Heard> = paths
             .iter()
             .zip(own)
-            .map(|(subject, posterior)| Heard::of(subject.path, subject.path, posterior.own))
+            .map(|(subject, posterior)| Heard::of(subject.path, subject.model, posterior.own))
             .collect();
         self.sharing.put(goal, bucket, &heard);
     }
@@ -132,7 +132,7 @@ impl<G: Ord + Clone, B: Ord + Clone> Learner<G, B> {
         if !config.sharing {
             return own;
         }
-        let ids: Vec<(PathId, PathId)> = paths.iter().map(|subject| (subject.path, subject.path)).collect();
+        let ids: Vec<(PathId, PathId)> = paths.iter().map(|subject| (subject.path, subject.model)).collect();
         let priors = self.sharing.priors(goal, bucket, &ids);
         own.into_iter()
             .zip(priors)

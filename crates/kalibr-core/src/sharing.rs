@@ -6,21 +6,22 @@
 //!
 //! ```text
 //! logit q = L_gb + D_ga + e        L: the level of the bucket, common to all paths
-//!                                  D: what the path adds in this goal, around C_m, what its model adds everywhere
+//!                                  D: what the path adds in this goal, around C_a, what it adds everywhere,
+//!                                     around M_m, what its model adds
 //!                                  e: what the path adds in this bucket alone
-//! L ~ N(1, 1.5²)   D ~ N(C_m, τ²)   C ~ N(0, 1)   e ~ N(0, ε²)
+//! L ~ N(1, 1.5²)   D ~ N(C_a, τ²)   C ~ N(M_m, σ²)   M ~ N(0, 1 - σ²)   e ~ N(0, ε²)
 //! ```
 //!
-//! What counts as one "model" here is for the caller to say ([`Heard::model`]). The learner gives each path's own identity:
-//! the same model at another temperature may answer differently as day and night, and nothing yet learns by how much
-//! paths of one model differ.
+//! The same model at another temperature, or with another prompt, may answer differently as day and night: σ is how much
+//! paths of one model differ, and is learned. Where they were seen to be alike, a new path starts from its model; where
+//! they were not, or were never compared, it starts from nothing.
 //!
 //! A linear Gaussian model (Gelman et al., *Bayesian Data Analysis*, ch. 15) of what was heard: a Beta over a
 //! quality is worth a Gaussian over its log-odds with mean ψ(α) − ψ(β) and variance ψ'(α) + ψ'(β), and what it owes to
-//! the uniform prior is taken off. Each goal adds its part to one system of equations for all models, in fixed point, so
-//! that it can be taken out again exactly. τ and ε are estimated by one step of Paule and Mandel's method (1982) from
-//! how much goals and buckets differ beyond their noise, with a few imagined differences so that two goals decide
-//! nothing.
+//! the uniform prior is taken off. Each goal adds its part to one system of equations for all paths, in fixed point, so
+//! that it can be taken out again exactly. τ, σ and ε are estimated by one step of Paule and Mandel's method (1982) from
+//! how much goals, paths of one model and buckets differ beyond their noise, with a few imagined differences so that two
+//! goals decide nothing.
 //!
 //! The prior of a path in a place is computed from everything but what was heard of it there, so nothing counts twice.
 //! Where nothing elsewhere speaks of the path or its model it is uniform. It moves the level with what is heard of
@@ -28,18 +29,23 @@
 //! common to all paths (the covariance of their log-odds), and choosing compares.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use statrs::function::gamma::digamma;
 
 use crate::ids::PathId;
 use crate::posterior::Beta;
 
+mod equations;
+
+use equations::Equations;
+
 /// The level of a place of which nothing is known, in log-odds, and its standard deviation: most goals are met by
 /// between a third and nine tenths of the answers.
 const LEVEL: (f64, f64) = (1.0, 1.5);
-/// Standard deviation of what models add, in log-odds.
-const MODELS: f64 = 1.0;
+/// Standard deviation of what paths add, in log-odds: of their models, and of paths around their model.
+const PATHS: f64 = 1.0;
+/// Standard deviation of what a path adds to its model (σ), before it is learned: one half of the variance.
+const SIBLINGS: f64 = std::f64::consts::FRAC_1_SQRT_2;
 /// Standard deviation of what a path adds in one goal (τ), before it is learned.
 const DIFFERENCE: f64 = 0.4;
 /// Standard deviation of what a path adds in one bucket (ε), before it is learned. On real prompts (`bench/learning`, four
@@ -57,17 +63,13 @@ const INFORMED: f64 = 0.5;
 const STRONGEST: f64 = 30.0;
 /// Variance of the log-odds of a uniform quality: ψ'(1) + ψ'(1).
 const UNIFORM_VARIANCE: f64 = std::f64::consts::PI * std::f64::consts::PI / 3.0;
-/// Models that are looked at together when one of them is asked for: those that met it most.
-const TOGETHER: usize = 48;
-/// Units in the fixed-point sums over goals, which subtract exactly.
-const UNITS: f64 = (1u64 << 24) as f64;
 
 /// What was heard of one path in one place, as a Gaussian likelihood over its log-odds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Heard {
     /// The path.
     pub path: PathId,
-    /// The identity by which it is known in other goals: its model's, or (as the learner has it) its own.
+    /// Its model, always the same for one path.
     pub model: PathId,
     /// The inverse of the variance, >= 0; 0 says nothing.
     information: f64,
@@ -86,121 +88,12 @@ impl Heard {
         Self { path, model, information, pull }
     }
 
-    /// Mean and precision as an observation of level and contrast: with `difference` as its noise besides its own.
+    /// Mean and precision as an observation of level and contrast, with this variance besides its own.
     fn observed(&self, difference: f64) -> Option<(f64, f64)> {
         (self.information > 1e-9).then(|| {
-            let noise = 1.0 / self.information + difference * difference;
+            let noise = 1.0 / self.information + difference;
             ((self.pull / self.information).clamp(-8.0, 8.0), 1.0 / noise)
         })
-    }
-}
-
-/// What one goal adds to the equations for all models, or all goals together.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Equations {
-    /// Per pair of models, the smaller first: the precision of what they add.
-    precision: BTreeMap<(PathId, PathId), [i64; 1]>,
-    /// Per model: precision times mean.
-    right: BTreeMap<PathId, [i64; 1]>,
-    /// Per pair of different models: Σ w, Σ w d, Σ w d², Σ w v, Σ w² v, Σ w² over the goals that they met in, of their
-    /// difference d with variance v.
-    differences: BTreeMap<(PathId, PathId), [i64; 6]>,
-}
-
-fn add<K: Ord, const N: usize>(map: &mut BTreeMap<K, [i64; N]>, key: K, values: [i64; N]) {
-    match map.entry(key) {
-        Entry::Vacant(entry) => {
-            entry.insert(values);
-        }
-        Entry::Occupied(mut entry) => {
-            entry.get_mut().iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
-            if *entry.get() == [0; N] {
-                entry.remove();
-            }
-        }
-    }
-}
-
-fn fixed(x: f64) -> i64 {
-    (x * UNITS).round() as i64
-}
-
-fn float(x: i64) -> f64 {
-    x as f64 / UNITS
-}
-
-impl Equations {
-    /// Adds what `other` holds, or takes it away again; sums of 0 are not kept.
-    fn add(&mut self, other: &Self, sign: i64) {
-        for (key, value) in &other.precision {
-            add(&mut self.precision, *key, value.map(|value| sign * value));
-        }
-        for (key, value) in &other.right {
-            add(&mut self.right, *key, value.map(|value| sign * value));
-        }
-        for (key, values) in &other.differences {
-            add(&mut self.differences, *key, values.map(|value| sign * value));
-        }
-    }
-
-    /// τ²: by how much what a path adds differs between goals beyond what chance explains.
-    fn between_goals(&self) -> f64 {
-        let prior = DIFFERENCE * DIFFERENCE;
-        let (mut over, mut under) = (0.0, 0.0);
-        for sums in self.differences.values() {
-            let [w, wd, wdd, wv, wwv, ww] = sums.map(float);
-            if w > 0.0 {
-                over += (wdd - wd * wd / w) - (wv - wwv / w);
-                under += w - ww / w;
-            }
-        }
-        // A difference of two paths has twice the variance of what one adds, and at best a weight of 1/(2 prior).
-        let imagined = IMAGINED / (2.0 * prior);
-        (0.5 * (imagined * 2.0 * prior + over) / (imagined + under)).clamp(0.0025, 2.25)
-    }
-
-    /// What these models add everywhere, by all goals but one: means and covariance.
-    fn models(&self, own: &Self, models: &[PathId]) -> (Vec<f64>, Vec<Vec<f64>>) {
-        let precision = |of: &Self, a: PathId, b: PathId| {
-            of.precision.get(&(a.min(b), a.max(b))).map_or(0, |[value]| *value)
-        };
-        let met = |a: PathId, b: PathId| precision(self, a, b) - precision(own, a, b);
-        // The models asked for, then those that met them.
-        let mut all = models.to_vec();
-        all.sort_unstable();
-        all.dedup();
-        let asked = all.len();
-        if asked < TOGETHER {
-            let mut others: Vec<(i64, PathId)> = self
-                .right
-                .keys()
-                .filter(|other| all.binary_search(other).is_err())
-                .map(|other| (models.iter().map(|m| met(*m, *other).abs()).sum(), *other))
-                .filter(|(shared, _)| *shared > 0)
-                .collect();
-            others.sort_unstable_by(|a, b| b.cmp(a));
-            all.extend(others.iter().take(TOGETHER - asked).map(|(_, other)| *other));
-        }
-        let matrix = all
-            .iter()
-            .map(|a| {
-                let own_precision = 1.0 / (MODELS * MODELS);
-                all.iter().map(|b| float(met(*a, *b)) + if a == b { own_precision } else { 0.0 }).collect()
-            })
-            .collect();
-        let covariance = inverse(matrix);
-        let right: Vec<f64> = all
-            .iter()
-            .map(|m| {
-                let of = |equations: &Self| equations.right.get(m).map_or(0, |[value]| *value);
-                float(of(self) - of(own))
-            })
-            .collect();
-        let at: Vec<usize> =
-            models.iter().map(|m| all[..asked].binary_search(m).unwrap_or_default()).collect();
-        let mean = |a: &usize| covariance[*a].iter().zip(&right).map(|(c, h)| c * h).sum();
-        let means = at.iter().map(mean).collect();
-        (means, at.iter().map(|a| at.iter().map(|b| covariance[*a][*b]).collect()).collect())
     }
 }
 
@@ -216,11 +109,13 @@ struct Family<B> {
 pub struct Sharing<G, B> {
     goals: BTreeMap<G, Family<B>>,
     all: Equations,
+    /// The model of each path that the equations know.
+    models: BTreeMap<PathId, PathId>,
 }
 
 impl<G, B> Default for Sharing<G, B> {
     fn default() -> Self {
-        Self { goals: BTreeMap::new(), all: Equations::default() }
+        Self { goals: BTreeMap::new(), all: Equations::default(), models: BTreeMap::new() }
     }
 }
 
@@ -243,9 +138,16 @@ impl<G: Ord + Clone, B: Ord + Clone> Sharing<G, B> {
         }
         // Each bucket speaks for itself, so only this one is looked at again.
         for (heard, sign) in [(before, -1), (&heard[..], 1)] {
-            let told = told(heard);
+            let told = Equations::of(heard);
             family.told.add(&told, sign);
             self.all.add(&told, sign);
+        }
+        for heard in before.iter().chain(&heard) {
+            if self.all.knows(heard.path) {
+                self.models.insert(heard.path, heard.model);
+            } else {
+                self.models.remove(&heard.path);
+            }
         }
         if heard.is_empty() {
             family.buckets.remove(bucket);
@@ -267,51 +169,23 @@ impl<G: Ord + Clone, B: Ord + Clone> Sharing<G, B> {
             return vec![Beta::UNIFORM; paths.len()];
         }
         let empty = Family { buckets: BTreeMap::new(), told: Equations::default() };
-        family.unwrap_or(&empty).priors(bucket, paths, &self.all)
+        let model = |path| match self.models.get(&path) {
+            None => paths.iter().find(|(asked, _)| *asked == path).map(|(_, model)| *model),
+            known => known.copied(),
+        };
+        family.unwrap_or(&empty).priors(bucket, paths, &self.all, model)
     }
-}
-
-/// What was heard of paths in one bucket adds to the equations for models: that each path differs from its model by as
-/// much as is believed beforehand.
-fn told(heard: &[Heard]) -> Equations {
-    let seen: Vec<(PathId, f64, f64)> = heard
-        .iter()
-        .filter_map(|heard| {
-            let (mean, precision) = heard.observed(DIFFERENCE * std::f64::consts::SQRT_2)?;
-            Some((heard.model, mean - LEVEL.0, precision))
-        })
-        .collect();
-    let (total, mean) = level(&seen.iter().map(|&(_, y, r)| (y, r)).collect::<Vec<_>>());
-    let mut told = Equations::default();
-    for (at, &(m, y, r)) in seen.iter().enumerate() {
-        add(&mut told.right, m, [fixed(r * (y - mean))]);
-        add(&mut told.precision, (m, m), [fixed(r - r * r / total)]);
-        for &(n, other, s) in &seen[at + 1..] {
-            // Two paths of one model meet it twice.
-            let times = if m == n { 2.0 } else { 1.0 };
-            add(&mut told.precision, (m.min(n), m.max(n)), [-fixed(times * r * s / total)]);
-            if m != n {
-                let d = if m < n { y - other } else { other - y };
-                let w = 1.0 / (1.0 / r + 1.0 / s);
-                // What is left of the noise when the difference between goals is taken out.
-                let v = (1.0 / w - 2.0 * DIFFERENCE * DIFFERENCE).max(0.0);
-                let sums = [w, w * d, w * d * d, w * v, w * w * v, w * w].map(fixed);
-                add(&mut told.differences, (m.min(n), m.max(n)), sums);
-            }
-        }
-    }
-    told
 }
 
 /// Per bucket and path: log-odds relative to the expected level, and their precision.
 type Seen = Vec<Vec<(f64, f64)>>;
 
 impl<B: Ord> Family<B> {
-    fn seen(&self, paths: &[(PathId, PathId)], difference: f64) -> Seen {
+    fn seen(&self, paths: &[PathId], difference: f64) -> Seen {
         let row = |heard: &Vec<Heard>| {
             let mut row = vec![(0.0, 0.0); paths.len()];
             for one in heard {
-                let at = paths.iter().position(|(path, _)| *path == one.path);
+                let at = paths.iter().position(|path| *path == one.path);
                 if let (Some(at), Some((mean, precision))) = (at, one.observed(difference)) {
                     row[at] = (mean - LEVEL.0, precision);
                 }
@@ -321,33 +195,30 @@ impl<B: Ord> Family<B> {
         self.buckets.values().map(row).collect()
     }
 
-    fn paths(&self) -> Vec<(PathId, PathId)> {
-        let mut paths: Vec<_> =
-            self.buckets.values().flatten().map(|heard| (heard.path, heard.model)).collect();
-        paths.sort_unstable();
-        paths.dedup();
-        paths
-    }
-
-    fn priors(&self, bucket: Option<&B>, paths: &[(PathId, PathId)], all: &Equations) -> Vec<Beta> {
-        let mut known = self.paths();
-        known.extend(paths);
+    fn priors(
+        &self,
+        bucket: Option<&B>,
+        paths: &[(PathId, PathId)],
+        all: &Equations,
+        model: impl Fn(PathId) -> Option<PathId>,
+    ) -> Vec<Beta> {
+        let heard = self.buckets.values().flatten().map(|heard| heard.path);
+        let mut known: Vec<PathId> = heard.chain(paths.iter().map(|(path, _)| *path)).collect();
         known.sort_unstable();
         known.dedup();
-        let models: Vec<PathId> = known.iter().map(|(_, model)| *model).collect();
-        let (means, mut covariance) = all.models(&self.told, &models);
+        let (means, mut covariance) = all.paths(&self.told, &known, model);
         let tau = all.between_goals();
         (0..known.len()).for_each(|a| covariance[a][a] += tau);
         let here = Here { means, precision: inverse(covariance) };
         let epsilon = self.between_buckets(&known, &here);
-        let seen = self.seen(&known, epsilon.sqrt());
+        let seen = self.seen(&known, epsilon);
         let joint = here.joint(&seen, self.buckets.keys().position(|other| Some(other) == bucket));
         paths
             .iter()
-            .map(|path| {
+            .map(|(path, _)| {
                 let Ok(at) = known.binary_search(path) else { return Beta::UNIFORM };
                 let (mean, own, common) = joint.without(at);
-                if own >= INFORMED * MODELS * MODELS {
+                if own >= INFORMED * PATHS * PATHS {
                     return Beta::UNIFORM;
                 }
                 logistic_normal(LEVEL.0 + mean, own + epsilon + LEVEL_DOUBT * common)
@@ -356,12 +227,12 @@ impl<B: Ord> Family<B> {
     }
 
     /// ε²: by how much what a path adds differs between buckets beyond what chance explains.
-    fn between_buckets(&self, paths: &[(PathId, PathId)], here: &Here) -> f64 {
+    fn between_buckets(&self, paths: &[PathId], here: &Here) -> f64 {
         let square = BUCKETS * BUCKETS;
         if self.buckets.len() < 2 {
             return square;
         }
-        let seen = self.seen(paths, BUCKETS);
+        let seen = self.seen(paths, square);
         let contrasts = here.joint(&seen, None).means;
         let (mut over, mut under, mut n) = (0.0, 0.0, 0.0);
         for row in &seen {

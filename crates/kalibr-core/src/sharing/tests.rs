@@ -83,6 +83,44 @@ fn goals_that_disagree_teach_each_other_little() {
     assert!(strength(&agree) > 2.0 * strength(&disagree), "{} {}", strength(&agree), strength(&disagree));
 }
 
+/// Eight goals of one tenant with two paths of each of four models, and what is believed of a new path of the first
+/// model in a ninth goal. `differ`: how far the second path of a model is from the first, in answers of 200.
+fn a_third_path_of_a_model_whose_others_differ_by(differ: f64) -> Beta {
+    let mut sharing = Sharing::default();
+    for goal in 0..8 {
+        let paths: Vec<Heard> = (0..4u8)
+            .flat_map(|model| {
+                let good = 180.0 - 40.0 * f64::from(model);
+                [(model, good), (model + 10, (good - differ).max(5.0))].map(|(i, good)| {
+                    Heard::of(path(i), path(100 + model), Beta { alpha: 1.0 + good, beta: 201.0 - good })
+                })
+            })
+            .collect();
+        sharing.put(&goal, &"all", &paths);
+    }
+    sharing.priors(&99, Some(&"all"), &[(path(20), path(100)), (path(1), path(101))])[0]
+}
+
+#[test]
+fn a_new_path_starts_from_its_model_where_paths_of_one_model_were_seen_to_be_alike() {
+    let prior = a_third_path_of_a_model_whose_others_differ_by(2.0);
+    assert!(prior.mean() > 0.8 && prior.alpha + prior.beta > 4.0, "{prior:?}");
+}
+
+#[test]
+fn a_new_path_starts_from_nothing_where_paths_of_one_model_differ() {
+    assert_eq!(a_third_path_of_a_model_whose_others_differ_by(120.0), Beta::UNIFORM);
+}
+
+#[test]
+fn a_new_path_starts_from_nothing_where_paths_of_one_model_were_never_compared() {
+    let mut sharing = Sharing::default();
+    for goal in 0..8 {
+        sharing.put(&goal, &"all", &[heard(1, 180.0, 20.0), heard(2, 100.0, 100.0)]);
+    }
+    assert_eq!(sharing.priors(&99, Some(&"all"), &[(path(20), path(1))]), [Beta::UNIFORM]);
+}
+
 #[test]
 fn a_new_bucket_starts_from_the_goals_others() {
     let mut sharing = Sharing::default();
