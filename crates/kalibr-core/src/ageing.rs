@@ -52,6 +52,12 @@ impl Ageing {
         }
     }
 
+    /// The probability that a verdict on the path with this index that still stands `age` epochs after the decision will
+    /// stand for good, be it praise or blame: the lower of the two.
+    pub fn stands(&self, path: usize, age: u32) -> f64 {
+        self.successes.stands(path, age).min(self.failures.stands(path, age))
+    }
+
     /// What a pattern of the path with this index is worth `age` epochs after the decision, where it is worth `base` at
     /// any age.
     pub fn worth(&self, path: usize, pattern: Pattern, age: u32, base: Worth) -> Worth {

@@ -26,6 +26,7 @@
 use serde::Serialize;
 use statrs::function::beta::beta_reg;
 
+use crate::ageing::Ageing;
 use crate::anytime::{interval, is_greater, split};
 use crate::best::p_best_and_loss;
 use crate::counters::{Count, Counters};
@@ -33,6 +34,7 @@ use crate::evidence::{Pattern, Source};
 use crate::ids::PathId;
 use crate::objective::p_within;
 use crate::posterior::Beta;
+use crate::series::Worth;
 
 mod more;
 
@@ -41,10 +43,13 @@ pub use more::MOST;
 /// How probable an interval or a verdict is to be right.
 pub const LEVEL: f64 = 0.95;
 
-/// The newest epochs, of those in which anything was counted, whose decisions are not matured: people still revise what
-/// they said of them, and an epoch that is filling up was graded by the quick to judge alone. Two: the one that fills,
-/// and the one before.
+/// The newest epochs, of those in which anything was counted, whose decisions are never matured: an epoch that is filling
+/// up was graded by the quick to judge alone. Two: the one that fills, and the one before.
 pub const MATURE_AGE: u32 = 2;
+
+/// The share of verdicts that may yet be reversed when they are called matured. An interval narrower than that takes some
+/// thousands of graded decisions.
+pub const UNSETTLED: f64 = 0.01;
 
 /// The least difference that is taken to be worth having, whatever delta is: smaller ones take some 100,000 graded
 /// decisions to see.
@@ -142,15 +147,15 @@ pub struct Confidence {
     pub verdict: Verdict,
 }
 
-/// The decisions of each of `paths` that a guarantee may rest on: not discounted, at least `age` epochs older than the
-/// newest, and graded by what a user did or said, or by the caller's own metric.
-///
-/// `age` is at most 16: older epochs may have merged with younger ones ([`crate::counters::Epoch::block`]).
-pub fn matured(counters: &Counters, paths: &[PathId], age: u32) -> Vec<Count> {
-    let newest = counters.newest().0;
+/// The decisions of each of `paths` that a guarantee may rest on: not discounted, graded by what a user did or said or by
+/// the caller's own metric, and as old as [`mature_age`].
+pub fn matured(counters: &Counters, paths: &[PathId]) -> Vec<Count> {
+    let (newest, age) = (counters.newest(), mature_age(counters, paths));
     let mut matured = vec![Count::default(); paths.len()];
     for (cell, count) in counters.evidence() {
-        if cell.epoch.0.saturating_add(age.min(16)) <= newest
+        // Old epochs are counted in blocks, which are as old as the youngest in them.
+        let youngest = cell.epoch.last(newest).0;
+        if u64::from(youngest) + u64::from(age) <= u64::from(newest.0)
             && is_known(cell.pattern)
             && let Some(at) = paths.iter().position(|path| *path == cell.path)
         {
@@ -158,6 +163,21 @@ pub fn matured(counters: &Counters, paths: &[PathId], age: u32) -> Vec<Count> {
         }
     }
     matured
+}
+
+/// The age, in epochs behind the newest, from which on less than [`UNSETTLED`] of the verdicts that still stand will be
+/// reversed, on whichever of `paths`; [`MATURE_AGE`] at least. Learned from the reversals counted
+/// ([`crate::maturity`]): older than all that was counted where they never seem to end.
+pub fn mature_age(counters: &Counters, paths: &[PathId]) -> u32 {
+    let known = |_, pattern| if is_known(pattern) { Worth::Exact } else { Worth::Nothing };
+    let ageing = Ageing::learn(counters, paths, known, true, false);
+    let settled = |age| (0..paths.len()).all(|path| ageing.stands(path, age) >= 1.0 - UNSETTLED);
+    let (mut young, mut old) = (MATURE_AGE, counters.newest().0.saturating_add(1).max(MATURE_AGE));
+    while young < old {
+        let middle = young + (old - young) / 2;
+        if settled(middle) { old = middle } else { young = middle + 1 }
+    }
+    old
 }
 
 /// Whether it is known, and not guessed, how well the answer served.

@@ -43,13 +43,25 @@ impl Epoch {
     /// assert_eq!(Epoch(4).block(Epoch(1000)), Epoch(7).block(Epoch(1000)));
     /// ```
     pub fn block(self, newest: Self) -> Self {
+        let level = self.level(newest);
+        Self(((u64::from(self.0) >> level) << level) as u32)
+    }
+
+    /// The last epoch of that block.
+    pub fn last(self, newest: Self) -> Self {
+        let level = self.level(newest);
+        Self(((((u64::from(self.0) >> level) + 1) << level) - 1) as u32)
+    }
+
+    /// The block of this epoch has 2 to this power epochs.
+    fn level(self, newest: Self) -> u32 {
         let (epoch, newest) = (u64::from(self.0), u64::from(newest.0));
         let merged = |level: u32| (((epoch >> level) + 1) << level) - 1 + (Self::KEPT << level) <= newest;
         let mut level = 0;
         while merged(level + 1) {
             level += 1;
         }
-        Self(((epoch >> level) << level) as u32)
+        level
     }
 }
 

@@ -1,6 +1,6 @@
 //! What people may conclude from what was counted in one pipeline and bucket of a goal.
 
-use kalibr_core::confidence::{MATURE_AGE, PathConfidence, Seen, Verdict, confidence, matured};
+use kalibr_core::confidence::{PathConfidence, Seen, Verdict, confidence, matured};
 use kalibr_core::counters::Counters;
 use kalibr_core::ids::PathId;
 use kalibr_core::objective::Objective;
@@ -30,7 +30,7 @@ pub(crate) fn conclude(
     let seen: Vec<Seen> = table
         .entries()
         .iter()
-        .zip(matured(counters, &paths, MATURE_AGE))
+        .zip(matured(counters, &paths))
         .zip(shares)
         .map(|((entry, matured), &share)| Seen {
             path: entry.path,

@@ -208,10 +208,45 @@ fn a_guarantee_rests_on_old_decisions_that_a_user_or_the_caller_graded() {
     add(3, 2, pattern(Source::Action, Value::OutputEdited), one / 4);
     add(3, 7, pattern(Source::Metric, Value::Failed), 0);
     let quarter = Count { n: 2, score: i64::from(one / 4) };
-    assert_eq!(matured(&counters, &[id(1), id(2), id(3)], MATURE_AGE), [of(8, 8), quarter, of(0, 0)]);
-    assert_eq!(matured(&counters, &[id(1)], 0), [of(10, 10)]);
-    assert_eq!(matured(&counters, &[id(1)], u32::MAX), [of(0, 0)]);
-    assert_eq!(matured(&Counters::default(), &[id(1)], 0), [of(0, 0)]);
+    assert_eq!(matured(&counters, &[id(1), id(2), id(3)]), [of(8, 8), quarter, of(0, 0)]);
+    assert_eq!(matured(&Counters::default(), &[id(1)]), [of(0, 0)]);
+}
+
+#[test]
+fn a_guarantee_waits_until_hardly_anybody_changes_his_mind_any_more() {
+    let take = |id: &str, value: Value, at| Signal {
+        id: SignalId::new(id).unwrap(),
+        source: Source::Explicit,
+        value,
+        strength: value.default_strength(),
+        confidence: Strength::ONE,
+        at: Timestamp(at),
+        attempt: None,
+    };
+    let accepted = take("a", Value::UserAccepted, 0);
+    let mut register = Register::default();
+    register.reply(Reply::Answered);
+    register.take(&accepted);
+    let (stands, one) = (register.pattern(), Strength::UNITS);
+    register.take(&take("b", Value::UserRejected, 1));
+    let reversed = register.pattern();
+    // Within ten epochs a third of all praise of the second path is taken back.
+    let age_of = |reversals: bool| {
+        let mut counters = Counters::default();
+        for (epoch, path) in (0..200u32).flat_map(|epoch| [(epoch, 1), (epoch, 2)]) {
+            let age = i64::from(199 - epoch);
+            let back = if reversals && path == 2 { age.min(10) } else { 0 };
+            let cell = |pattern| Cell { epoch: Epoch(epoch), path: id(path), pattern };
+            counters.add(cell(stands), Count { n: 30 - back, score: (30 - back) * i64::from(one) });
+            counters.add(cell(reversed), Count { n: back, score: 0 });
+        }
+        let age = mature_age(&counters, &[id(1), id(2)]);
+        let n = matured(&counters, &[id(2)])[0].n;
+        assert!(n <= 30 * i64::from(200 - age), "{n} at {age}: what is counted is as old as that");
+        age
+    };
+    assert_eq!(age_of(false), MATURE_AGE);
+    assert!((8..40).contains(&age_of(true)), "{}", age_of(true));
 }
 
 #[test]
