@@ -25,6 +25,7 @@ mod keys;
 mod money;
 mod national;
 mod network;
+mod person;
 mod phone;
 mod secret;
 mod shadow;

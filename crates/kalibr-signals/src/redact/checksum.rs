@@ -1,5 +1,4 @@
 //! Check digits. All take digits as numbers 0 to 9, or capitals and digits as ASCII where letters count too.
-#![allow(dead_code, reason = "the numbers of states come next")]
 
 /// Luhn's sum (ISO/IEC 7812-1, annex B) is right.
 pub(super) fn luhn(digits: &[u8]) -> bool {

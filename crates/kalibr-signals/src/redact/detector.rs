@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::entity::Entity;
-use super::{Find, keys, money, national, network, phone, secret};
+use super::{Find, keys, money, national, network, person, phone, secret};
 
 /// Looks at a candidate in the text and says which part of it is the thing, if any.
 pub(super) type Check = fn(&str, Range<usize>) -> Option<Range<usize>>;
@@ -30,12 +30,13 @@ pub(super) enum How {
 }
 
 /// Where to change what is found: a row in one of these tables.
-const TABLES: [&[Detector]; 6] = [
+const TABLES: [&[Detector]; 7] = [
     keys::DETECTORS,
     secret::DETECTORS,
     money::DETECTORS,
     national::DETECTORS,
     network::DETECTORS,
+    person::DETECTORS,
     phone::DETECTORS,
 ];
 

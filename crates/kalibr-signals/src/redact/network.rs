@@ -61,10 +61,10 @@ fn email(text: &str, at: usize) -> Option<Range<usize>> {
     let mut left =
         left[kept..].trim_start_matches(|char: char| !char.is_alphanumeric() && char != '_' && char != '+');
     // "to=ada@example.org", "mailto/ada@example.org": what is before is another word.
-    if let Some(cut) = left.rfind(['=', '/', '|', '{', '}', '`', '?', '&', '\'']) {
-        let name = matches!(left.as_bytes()[cut], b'\'') && left.len() - cut > 2;
-        left = if name { left } else { &left[cut + 1..] };
+    if let Some(cut) = left.rfind(['=', '/', '|', '{', '}', '`', '?', '&']) {
+        left = &left[cut + 1..];
     }
+    left = left.trim_start_matches('\'');
     let start = at - left.len();
     let to = text.floor_char_boundary((at + 1 + DOMAIN).min(text.len()));
     let right = &text[at + 1..to];
