@@ -66,6 +66,8 @@ def faker(locale: str) -> Faker:
 def filled(source: str, template: str, value: str, entity: str, detail: str = "") -> Row:
     before, after = template.split("{}", 1)
     before, after = before.replace("{{", "{").replace("}}", "}"), after.replace("{{", "{").replace("}}", "}")
+    if entity == "IP" and before.endswith("//") and ":" in value:
+        before, after = before + "[", "]" + after
     start = len(before.encode())
     span = (start, start + len(value.encode()), entity, detail)
     return Row(source, before + value + after, [span])
@@ -146,7 +148,7 @@ def mac(rng: random.Random) -> str:
 def national(rng: random.Random, country: str) -> str:
     made = {
         "Spain": lambda: rng.choice([faker("es_ES").nif(), faker("es_ES").nie()]),
-        "Italy": lambda: rng.choice([faker("it_IT").ssn()] * 2 + [faker("it_IT").ssn().lower()]),
+        "Italy": lambda: rng.choice([str.upper, str.lower])(faker("it_IT").ssn()),
         "France": lambda: ids.nir(rng),
         "Germany": lambda: ids.steuer_id(rng),
         "Netherlands": lambda: faker("nl_NL").ssn(),
@@ -163,15 +165,15 @@ def national(rng: random.Random, country: str) -> str:
         "Turkey": lambda: faker("tr_TR").ssn(),
         "Belgium": lambda: ids.belgian(rng),
         "Finland": lambda: ids.hetu(rng),
-        "Norway": lambda: rng.choice([faker("no_NO").ssn(), "{0:.6} {0:.5}".format(faker("no_NO").ssn())][:1]),
+        "Norway": lambda: re.sub(r"^(\d{6})", rng.choice([r"\1", r"\1 "]), faker("no_NO").ssn()),
         "Canada": lambda: ids.sin(rng),
         "Singapore": lambda: ids.nric(rng),
         "Chile": lambda: ids.rut(rng),
         "Switzerland": lambda: ids.swiss(rng),
         "Croatia": lambda: faker("hr_HR").ssn(),
         "Romania": lambda: faker("ro_RO").ssn(),
-        "Portugal": lambda: re.sub(r"\D", "", faker("pt_PT").ssn()),
-        "Denmark": lambda: faker("da_DK").ssn(),
+        "Portugal": lambda: ids.nif(rng),
+        "Denmark": lambda: ids.cpr(rng),
         "Czechia": lambda: faker("cs_CZ").birth_number(),
     }
     return made[country]()
@@ -271,10 +273,12 @@ def presidio_value(rng: random.Random, name: str) -> str:
         return {"iban": lambda: iban(rng)[0], "credit_card_number": lambda: card(rng), "phone_number": lambda: phone(rng)[0]}[name]()
     if name == "ip_address":
         return ip(rng)
+    if name in {"nationality", "nation_woman", "nation_plural"}:
+        return rng.choice(["Dutch", "Polish", "Brazilian", "Kenyan", "Japanese", "Greek"])
     if name == "date_of_birth":
         return birth(rng)
-    named = {"person": "name", "first_name_nonbinary": "first_name", "organization": "company", "nationality": "country", "age": "random_int"}
-    named |= {"nation_woman": "country", "nation_plural": "country", "zipcode": "postcode", "us_driver_license": "bothify"}
+    named = {"person": "name", "first_name_nonbinary": "first_name", "organization": "company", "age": "random_int"}
+    named |= {"zipcode": "postcode", "us_driver_license": "bothify"}
     return str(getattr(made, named.get(name, name))()).replace("\n", ", ")
 
 

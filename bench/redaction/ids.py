@@ -170,9 +170,18 @@ def swiss(rng: random.Random) -> str:
     return f"{number[:3]}.{number[3:7]}.{number[7:11]}.{number[11:]}"
 
 
-def codice_fiscale(rng: random.Random, faker: Callable[[], str]) -> str:
-    code = faker()
-    return rng.choice([code, code, code.lower()])
+def nif(rng: random.Random) -> str:
+    def right(number: str) -> bool:
+        rest = weighed(number, [9, 8, 7, 6, 5, 4, 3, 2]) % 11
+        return (0 if rest in {0, 1} else 11 - rest) == int(number[8])
+
+    number = until(lambda: rng.choice("123") + digits(rng, 8), right)
+    return rng.choice([number, f"{number[:3]} {number[3:6]} {number[6:]}"])
+
+
+def cpr(rng: random.Random) -> str:
+    year, month, date = day(rng)
+    return f"{date:02}{month:02}{year % 100:02}{rng.choice(['-', '-', ''])}{digits(rng, 4)}"
 
 
 def base58check(payload: bytes) -> str:

@@ -77,13 +77,19 @@ fn card(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     })
 }
 
-/// No separators, or the same one between groups of at least two digits.
+/// No separators; or the same ones between groups of one length, the last of which may be shorter; or the groups of
+/// American Express and Diners Club.
 fn grouped(text: &str) -> bool {
+    let groups: Vec<usize> =
+        text.split(|char: char| !char.is_ascii_digit()).map(str::len).filter(|length| *length > 0).collect();
     let mut separators = text.bytes().filter(|byte| !byte.is_ascii_digit());
     let first = separators.next();
-    let groups = text.split(|char: char| !char.is_ascii_digit()).filter(|group| !group.is_empty());
+    let even = groups[0] >= 2
+        && groups[1..].split_last().is_none_or(|(last, others)| {
+            *last <= groups[0] && others.iter().all(|length| *length == groups[0])
+        });
     separators.all(|separator| Some(separator) == first || separator == b' ')
-        && groups.clone().skip(1).all(|group| group.len() >= 2)
+        && (even || matches!(groups[..], [4, 6, 4 | 5] | [4, 4, 5, 4 | 3 | 2]))
 }
 
 enum Issuer {
@@ -104,7 +110,7 @@ fn issuer(number: &[u8]) -> Issuer {
                 || (2221..=2720).contains(&four)
                 || four == 6011
                 || (644..=659).contains(&three)
-                || (3528..=3589).contains(&four)
+                || two == 35
                 || two == 62
                 || (2200..=2204).contains(&four)
         }

@@ -196,6 +196,16 @@ pub(super) const IDS: &[Id] = &[
         },
     },
     Id {
+        name: "Czech and Slovak birth number before 1954",
+        form: &["999999999"],
+        written: &["999999/999"],
+        proof: Word,
+        valid: |c| {
+            let month = value(&c[2..4]) % 50;
+            value(&c[..2]) < 54 && crate::redact::checksum::date(month as u8, value(&c[4..6]) as u8)
+        },
+    },
+    Id {
         name: "Czech and Slovak birth number",
         form: &["9999999999"],
         written: &["999999/9999"],
@@ -211,7 +221,7 @@ pub(super) const IDS: &[Id] = &[
         name: "Romanian CNP",
         form: &["9999999999999"],
         written: &["9 999999 999999", "9 99 99 99 99 999 9"],
-        proof: Itself,
+        proof: Written,
         valid: |c| {
             let rest = weighted(&numbers(c), &[2, 7, 9, 1, 4, 6, 3, 5, 8, 2, 7, 9]) % 11;
             c[0] != b'0'
