@@ -44,7 +44,7 @@ const PREFIXED: &str = concat!(
 /// Forms without a prefix of their own, so their edges count.
 const SHAPED: &str = concat!(
     // Telegram bots, Discord bots, Twilio (account and key), Mailgun, Mailchimp, Zendesk-like `key-`.
-    r"\b(?:[0-9]{8,10}:AA[A-Za-z0-9_-]{33}|[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}",
+    r"\b[0-9]{8,10}:AA[A-Za-z0-9_-]{33}|\b(?:[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}",
     r"|[A-Za-z0-9_~.]{3}[78]Q~[A-Za-z0-9_~.-]{31,34}|[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,80}|(?:AC|SK)[a-f0-9]{32}|key-[a-f0-9]{32}|[a-f0-9]{32}-us[0-9]{1,2})\b",
 );
 
@@ -67,13 +67,18 @@ fn key(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     let digits = body.bytes().filter(u8::is_ascii_digit).count();
     let letters = body.bytes().filter(u8::is_ascii_alphabetic).count();
     let upper = body.bytes().any(|byte| byte.is_ascii_uppercase());
+    let lower = body.bytes().any(|byte| byte.is_ascii_lowercase());
     let words = body.split(['-', '_']).count() > 3 && !upper && digits < 4;
     let placeholder =
         body.bytes().filter(|byte| matches!(byte, b'x' | b'X' | b'*' | b'.')).count() * 2 > body.len();
     // A word before `sk-` ("task-...", "disk-...", "risk-...") is the rest of it.
     let glued =
         it.starts_with("sk-") && range.start > 0 && text.as_bytes()[range.start - 1].is_ascii_alphanumeric();
-    ((digits > 0 || it.len() > 30 && upper) && letters > 0 && !words && !placeholder && !glued)
+    ((digits > 0 || it.len() > 24 && upper || it.len() == 20 && !lower)
+        && letters > 0
+        && !words
+        && !placeholder
+        && !glued)
         .then_some(range)
 }
 

@@ -89,7 +89,7 @@ fn grouped(text: &str) -> bool {
             *last <= groups[0] && others.iter().all(|length| *length == groups[0])
         });
     separators.all(|separator| Some(separator) == first || separator == b' ')
-        && (even || matches!(groups[..], [4, 6, 4 | 5] | [4, 4, 5, 4 | 3 | 2]))
+        && (even || matches!(groups[..], [4, 6, 4 | 5] | [4, 4, 5, 2..=4]))
 }
 
 enum Issuer {
@@ -152,6 +152,15 @@ fn iban(text: &str, range: Range<usize>) -> Option<Range<usize>> {
         .nth(length - 1)?
         .0;
     let end = range.start + last + 1;
+    // Words and numbers in lower case look like groups of one ("at 0249 Joe"): those are as long as on paper.
+    let it = &text[range.start..end];
+    let groups: Vec<&str> = it.split(|char: char| !char.is_ascii_alphanumeric()).collect();
+    let on_paper = groups.split_last().is_none_or(|(last, others)| {
+        others.is_empty() || last.len() <= 4 && others.iter().all(|group| group.len() == 4)
+    });
+    if it.bytes().any(|byte| byte.is_ascii_lowercase()) && !on_paper {
+        return None;
+    }
     let whole = !after(text, end).is_ascii_alphanumeric();
     let right = mod97(characters[4..].iter().chain(&characters[..4]).copied()) == 1;
     (whole && right).then_some(range.start..end)

@@ -23,7 +23,7 @@ pub(super) const DETECTORS: &[Detector] = &[Detector {
 /// Words beside which a run of digits is a telephone number.
 static PHONE: LazyLock<Regex> = LazyLock::new(|| {
     cue(concat!(
-        "phone|phones|telephone|tel|mob|cellphone|dial|sms|fax|whatsapp|phone number|number is|mobile number|messages to|message on|registered|call me|call us|text me|reach me|contact me|ring me",
+        "phone|phones|telephone|tel|mob|cellphone|dial|sms|fax|whatsapp|phone number|number is|mobile number|messages to|message on|registered|answering at|answering on|call me|call us|text me|reach me|contact me|ring me",
         "|my number|contact number|hotline|landline|callback|voicemail|telefon|telefonnummer|tel\\.?nr|handy|handynummer|mobil|rufnummer",
         "|anruf|anrufen|t(?:é|e)l(?:é|e)phone|appelez|appeler|num(?:é|e)ro|tel(?:é|e)fono|m(?:ó|o)vil|celular|ll(?:a|á)mame|llamar",
         "|telefone|telem(?:ó|o)vel|ligue|ligar|cellulare|chiamami|telefoon|telefoonnummer|mobiel|bellen|telefonu|kom(?:ó|o)rka|zadzwo(?:ń|n)|dzwo(?:ń|n)",
@@ -162,7 +162,7 @@ fn is_phone(part: &str, cue: bool, other: bool) -> bool {
     if part.starts_with("00") && (cue || lengths.len() > 1) && international(&number[2..], part) {
         return true;
     }
-    if is_date(&lengths, &groups) && !cue || is_dotted(part, &lengths) {
+    if is_date(&lengths, &groups) && !cue || is_dotted(part, &lengths) && !(cue && lengths == [4, 4]) {
         return false;
     }
     if cue {

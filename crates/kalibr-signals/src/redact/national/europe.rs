@@ -89,7 +89,7 @@ pub(super) const IDS: &[Id] = &[
             "999999-999.99",
             "999999 999 99",
         ],
-        proof: Itself,
+        proof: Written,
         valid: belgian,
     },
     Id {
@@ -174,7 +174,7 @@ pub(super) const IDS: &[Id] = &[
         name: "Norwegian fødselsnummer",
         form: &["99999999999"],
         written: &["999999 99999", "99 99 99 99999", "999999-99999"],
-        proof: Itself,
+        proof: Written,
         valid: |c| {
             let n = numbers(c);
             let day = value(&c[..2]) % 40;
