@@ -12,18 +12,62 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from faker import Faker
+
 import ids
 import secrets_made
-from faker import Faker
 from templates import ID_WORDS, TEMPLATES
 
-PHONE_LOCALES = (
-    "en_US en_GB en_CA en_AU en_IN de_DE de_AT de_CH fr_FR es_ES es_MX it_IT nl_NL pl_PL pt_BR pt_PT ru_RU tr_TR zh_CN ja_JP ko_KR "
-    "sv_SE da_DK no_NO fi_FI cs_CZ"
-).split()
-IBAN_LOCALES = "de_DE en_GB fr_FR es_ES it_IT nl_NL pl_PL pt_PT sv_SE da_DK no_NO fi_FI cs_CZ de_AT de_CH tr_TR fr_BE el_GR".split()
-NAME_LOCALES = "en_US en_GB de_DE fr_FR es_ES it_IT nl_NL pl_PL pt_BR sv_SE tr_TR".split()
-ADDRESS_LOCALES = "en_US en_GB de_DE fr_FR es_ES it_IT nl_NL".split()
+PHONE_LOCALES = [
+    "en_US",
+    "en_GB",
+    "en_CA",
+    "en_AU",
+    "en_IN",
+    "de_DE",
+    "de_AT",
+    "de_CH",
+    "fr_FR",
+    "es_ES",
+    "es_MX",
+    "it_IT",
+    "nl_NL",
+    "pl_PL",
+    "pt_BR",
+    "pt_PT",
+    "ru_RU",
+    "tr_TR",
+    "zh_CN",
+    "ja_JP",
+    "ko_KR",
+    "sv_SE",
+    "da_DK",
+    "no_NO",
+    "fi_FI",
+    "cs_CZ",
+]
+IBAN_LOCALES = [
+    "de_DE",
+    "en_GB",
+    "fr_FR",
+    "es_ES",
+    "it_IT",
+    "nl_NL",
+    "pl_PL",
+    "pt_PT",
+    "sv_SE",
+    "da_DK",
+    "no_NO",
+    "fi_FI",
+    "cs_CZ",
+    "de_AT",
+    "de_CH",
+    "tr_TR",
+    "fr_BE",
+    "el_GR",
+]
+NAME_LOCALES = ["en_US", "en_GB", "de_DE", "fr_FR", "es_ES", "it_IT", "nl_NL", "pl_PL", "pt_BR", "sv_SE", "tr_TR"]
+ADDRESS_LOCALES = ["en_US", "en_GB", "de_DE", "fr_FR", "es_ES", "it_IT", "nl_NL"]
 
 # What a placeholder of presidio's templates is for us; those not named are filled and not expected to go.
 PRESIDIO = {
@@ -103,7 +147,9 @@ def address(rng: random.Random) -> tuple[str, str]:
 
 def birth(rng: random.Random) -> str:
     date = faker("en_US").date_of_birth(minimum_age=18, maximum_age=90)
-    form = rng.choice(["%d/%m/%Y", "%m/%d/%Y", "%Y-%m-%d", "%d.%m.%Y", "%d %B %Y", "%B %d, %Y", "%d %b %Y", "%m/%d/%y", "%d-%m-%Y"])
+    form = rng.choice(
+        ["%d/%m/%Y", "%m/%d/%Y", "%Y-%m-%d", "%d.%m.%Y", "%d %B %Y", "%B %d, %Y", "%d %b %Y", "%m/%d/%y", "%d-%m-%Y"]
+    )
     return date.strftime(form)
 
 
@@ -227,7 +273,9 @@ def wide(text: str) -> str:
 
 DISGUISES = {
     "full-width digits": wide,
-    "Arabic digits": lambda text: "".join(chr(ord(c) - 0x30 + 0x660) if c.isascii() and c.isdigit() else c for c in text),
+    "Arabic digits": lambda text: "".join(
+        chr(ord(c) - 0x30 + 0x660) if c.isascii() and c.isdigit() else c for c in text
+    ),
     "zero-width spaces": lambda text: "\u200b".join(text),
     "no-break spaces": lambda text: text.replace(" ", "\u00a0"),
     "typographic hyphens": lambda text: text.replace("-", "\u2011"),
@@ -248,7 +296,9 @@ def presidio(rng: random.Random, count: int) -> Iterator[Row]:
     """Sentences of the package presidio-evaluator (MIT), read where pip put it."""
     spec = importlib.util.find_spec("presidio_evaluator")
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("presidio-evaluator is missing: pip install --no-deps presidio-evaluator (see requirements.txt)")
+        raise SystemExit(
+            "presidio-evaluator is missing: pip install --no-deps presidio-evaluator (see requirements.txt)"
+        )
     folder = Path(next(iter(spec.submodule_search_locations)))
     lines = (folder / "data_generator/raw_data/templates.txt").read_text("utf-8", errors="replace").splitlines()
     for _ in range(count * 8):
@@ -270,7 +320,11 @@ def presidio(rng: random.Random, count: int) -> Iterator[Row]:
 def presidio_value(rng: random.Random, name: str) -> str:
     made = faker("en_US")
     if name in {"iban", "credit_card_number", "phone_number"}:
-        return {"iban": lambda: iban(rng)[0], "credit_card_number": lambda: card(rng), "phone_number": lambda: phone(rng)[0]}[name]()
+        return {
+            "iban": lambda: iban(rng)[0],
+            "credit_card_number": lambda: card(rng),
+            "phone_number": lambda: phone(rng)[0],
+        }[name]()
     if name == "ip_address":
         return ip(rng)
     if name in {"nationality", "nation_woman", "nation_plural"}:
@@ -289,20 +343,91 @@ def numbers(rng: random.Random, count: int) -> Iterator[Row]:
         d = lambda n: ids.digits(rng, n)  # noqa: E731
         stamp = rng.randint(1_400_000_000, 1_900_000_000)
         return {
-            "order id": lambda: rng.choice([f"order {d(rng.randint(6, 19))}", f"Order #{d(3)}-{d(7)}-{d(7)}", f"ORD-{d(10)} is late", f"ticket {d(9)}"]),
+            "order id": lambda: rng.choice(
+                [
+                    f"order {d(rng.randint(6, 19))}",
+                    f"Order #{d(3)}-{d(7)}-{d(7)}",
+                    f"ORD-{d(10)} is late",
+                    f"ticket {d(9)}",
+                ]
+            ),
             "bare number": lambda: rng.choice([d(rng.randint(7, 20)), f"the value is {d(rng.randint(7, 18))} here"]),
-            "timestamp": lambda: rng.choice([str(stamp), f"ts={stamp}{d(3)}", f"at {stamp}.{d(6)}", f"20{d(2)[0]}4-0{rng.randint(1, 9)}-1{d(1)}T1{d(1)}:3{d(1)}:0{d(1)}Z", f"2024-0{rng.randint(1, 9)}-1{d(1)} 12:{rng.randint(10, 59)}:00"]),
-            "uuid": lambda: rng.choice(["id {}", "{}", "trace={}"]).format(uuid.UUID(int=rng.getrandbits(128), version=4)),
-            "git hash": lambda: rng.choice([f"commit {ids.drawn(rng, 40, '0123456789abcdef')}", f"see {ids.drawn(rng, 7, '0123456789abcdef')}", f"sha256:{ids.drawn(rng, 64, '0123456789abcdef')}"]),
-            "version": lambda: rng.choice([f"version {rng.randint(0, 20)}.{rng.randint(0, 99)}.{rng.randint(0, 99)}", f"numpy=={rng.randint(1, 2)}.{rng.randint(0, 30)}.{rng.randint(0, 9)}", f"v{rng.randint(1, 9)}.{rng.randint(0, 99)}.{rng.randint(0, 9)}.{rng.randint(0, 9)}", f"Chrome/1{d(2)}.0.{d(4)}.{d(2)}"]),
-            "maths": lambda: rng.choice([f"{d(4)} * {d(5)} = {d(9)}", f"({d(2)} + {d(3)}) / {d(2)} - {d(4)}", f"pi = 3.{d(15)}", f"x = [{', '.join(d(3) for _ in range(8))}]", f"{d(1)}.{d(4)}e-{d(2)}", f"{d(3)} {d(3)} {d(3)}", f"1{d(2)},{d(3)},{d(3)} rows", f"{rng.randint(1, 9)}.{d(3)}.{d(3)},{d(2)} €"]),
-            "article number": lambda: rng.choice([f"ISBN 978-{d(1)}-{d(4)}-{d(4)}-{d(1)}", f"EAN {d(13)}", f"SKU {d(8)}", f"DOI 10.{d(4)}/{d(7)}"]),
-            "coordinates": lambda: rng.choice([f"{rng.uniform(-90, 90):.6f}, {rng.uniform(-180, 180):.6f}", f"rgb({rng.randint(0, 255)}, {rng.randint(0, 255)}, {rng.randint(0, 255)})", f"{d(4)}x{d(4)}", f"({d(3)}, {d(3)}) -> ({d(3)}, {d(3)})"]),
-            "parcel": lambda: rng.choice([f"1Z{ids.drawn(rng, 16, '0123456789ABCDEFGH')}", f"tracking {d(12)}", f"parcel {d(20)}", f"{ids.drawn(rng, 2, 'ABCDEFGH')}{d(9)}DE"]),
-            "table of numbers": lambda: "\n".join("\t".join(str(round(rng.uniform(0, 10**5), rng.randint(0, 4))) for _ in range(4)) for _ in range(4)),
+            "timestamp": lambda: rng.choice(
+                [
+                    str(stamp),
+                    f"ts={stamp}{d(3)}",
+                    f"at {stamp}.{d(6)}",
+                    f"20{d(2)[0]}4-0{rng.randint(1, 9)}-1{d(1)}T1{d(1)}:3{d(1)}:0{d(1)}Z",
+                    f"2024-0{rng.randint(1, 9)}-1{d(1)} 12:{rng.randint(10, 59)}:00",
+                ]
+            ),
+            "uuid": lambda: rng.choice(["id {}", "{}", "trace={}"]).format(
+                uuid.UUID(int=rng.getrandbits(128), version=4)
+            ),
+            "git hash": lambda: rng.choice(
+                [
+                    f"commit {ids.drawn(rng, 40, '0123456789abcdef')}",
+                    f"see {ids.drawn(rng, 7, '0123456789abcdef')}",
+                    f"sha256:{ids.drawn(rng, 64, '0123456789abcdef')}",
+                ]
+            ),
+            "version": lambda: rng.choice(
+                [
+                    f"version {rng.randint(0, 20)}.{rng.randint(0, 99)}.{rng.randint(0, 99)}",
+                    f"numpy=={rng.randint(1, 2)}.{rng.randint(0, 30)}.{rng.randint(0, 9)}",
+                    f"v{rng.randint(1, 9)}.{rng.randint(0, 99)}.{rng.randint(0, 9)}.{rng.randint(0, 9)}",
+                    f"Chrome/1{d(2)}.0.{d(4)}.{d(2)}",
+                ]
+            ),
+            "maths": lambda: rng.choice(
+                [
+                    f"{d(4)} * {d(5)} = {d(9)}",
+                    f"({d(2)} + {d(3)}) / {d(2)} - {d(4)}",
+                    f"pi = 3.{d(15)}",
+                    f"x = [{', '.join(d(3) for _ in range(8))}]",
+                    f"{d(1)}.{d(4)}e-{d(2)}",
+                    f"{d(3)} {d(3)} {d(3)}",
+                    f"1{d(2)},{d(3)},{d(3)} rows",
+                    f"{rng.randint(1, 9)}.{d(3)}.{d(3)},{d(2)} €",
+                ]
+            ),
+            "article number": lambda: rng.choice(
+                [f"ISBN 978-{d(1)}-{d(4)}-{d(4)}-{d(1)}", f"EAN {d(13)}", f"SKU {d(8)}", f"DOI 10.{d(4)}/{d(7)}"]
+            ),
+            "coordinates": lambda: rng.choice(
+                [
+                    f"{rng.uniform(-90, 90):.6f}, {rng.uniform(-180, 180):.6f}",
+                    f"rgb({rng.randint(0, 255)}, {rng.randint(0, 255)}, {rng.randint(0, 255)})",
+                    f"{d(4)}x{d(4)}",
+                    f"({d(3)}, {d(3)}) -> ({d(3)}, {d(3)})",
+                ]
+            ),
+            "parcel": lambda: rng.choice(
+                [
+                    f"1Z{ids.drawn(rng, 16, '0123456789ABCDEFGH')}",
+                    f"tracking {d(12)}",
+                    f"parcel {d(20)}",
+                    f"{ids.drawn(rng, 2, 'ABCDEFGH')}{d(9)}DE",
+                ]
+            ),
+            "table of numbers": lambda: "\n".join(
+                "\t".join(str(round(rng.uniform(0, 10**5), rng.randint(0, 4))) for _ in range(4)) for _ in range(4)
+            ),
         }[kind]()
 
-    for kind in ["order id", "bare number", "timestamp", "uuid", "git hash", "version", "maths", "article number", "coordinates", "parcel", "table of numbers"]:
+    for kind in [
+        "order id",
+        "bare number",
+        "timestamp",
+        "uuid",
+        "git hash",
+        "version",
+        "maths",
+        "article number",
+        "coordinates",
+        "parcel",
+        "table of numbers",
+    ]:
         for _ in range(count):
             yield Row(f"numbers: {kind}", some(kind))
 

@@ -165,7 +165,8 @@ def rut(rng: random.Random) -> str:
 
 def swiss(rng: random.Random) -> str:
     number = until(
-        lambda: "756" + digits(rng, 10), lambda n: sum(int(d) * (3 if at % 2 else 1) for at, d in enumerate(n)) % 10 == 0
+        lambda: "756" + digits(rng, 10),
+        lambda n: sum(int(d) * (3 if at % 2 else 1) for at, d in enumerate(n)) % 10 == 0,
     )
     return f"{number[:3]}.{number[3:7]}.{number[7:11]}.{number[11:]}"
 

@@ -21,7 +21,18 @@ OFTEN_REAL = {"EMAIL", "IP", "MAC", "NAME", "ADDRESS"}
 
 def found(texts: list[str]) -> list[list[tuple[int, int, str]]]:
     """What the library finds in each, in bytes."""
-    command = ["cargo", "run", "--quiet", "--release", "--package", "kalibr-signals", "--example", "redact", "--", "finds"]
+    command = [
+        "cargo",
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "kalibr-signals",
+        "--example",
+        "redact",
+        "--",
+        "finds",
+    ]
     run = subprocess.run(command, input="\n".join(texts), capture_output=True, text=True, cwd=ROOT, check=False)
     if run.returncode != 0:
         sys.exit(run.stderr)
@@ -40,14 +51,32 @@ class Score:
     def precision(self) -> float:
         return self.true / self.finds if self.finds else 1.0
 
+    def row(self, name: str, bar: str) -> str:
+        cells = [
+            name,
+            self.expected,
+            f"{self.recall():.4f}",
+            self.elsewhere,
+            self.finds,
+            f"{self.precision():.4f}",
+            bar,
+        ]
+        return "| " + " | ".join(map(str, cells)) + " |"
+
+
+# Per entity, and what went wrong: how, with what, which, and in which text.
+Scores = tuple[dict[str, Score], list[tuple[str, str, str, str]]]
+
 
 def letters(text: bytes) -> bytes:
     """Without the signs at the edges, which belong to nobody."""
     return text.strip(b" \t\n.,;:()[]'\"-+<>")
 
 
-def score(data: list[Row], finds: list[list[tuple[int, int, str]]]) -> tuple[dict[str, Score], list[tuple[str, str, str, str]]]:
-    """An expected thing is found if finds of its kind cover it; a find is right if a thing of its kind is what it covers."""
+def score(
+    data: list[Row], finds: list[list[tuple[int, int, str]]]
+) -> tuple[dict[str, Score], list[tuple[str, str, str, str]]]:
+    """A thing is found if finds of its kind cover it; a find is right if a thing of its kind is what it covers."""
     scores: dict[str, Score] = defaultdict(Score)
     wrong = []
     for row, spans in zip(data, finds, strict=True):
@@ -58,7 +87,9 @@ def score(data: list[Row], finds: list[list[tuple[int, int, str]]]) -> tuple[dic
             core = letters(text[start:end])
             at = text.index(core, start)
             covered = [any(s <= place < e for s, e, _ in spans) for place in range(at, at + len(core))]
-            named = [any(s <= place < e and name == entity for s, e, name in spans) for place in range(at, at + len(core))]
+            named = [
+                any(s <= place < e and name == entity for s, e, name in spans) for place in range(at, at + len(core))
+            ]
             if entity in UNSTRUCTURED:
                 # Half a name or the town of an address is left over more often than not: counted by share, not whole.
                 one.right += sum(named) > len(core) / 2
@@ -93,14 +124,14 @@ def table(title: str, scores: dict[str, Score], only: list[str]) -> bool:
         counts = entity not in UNSTRUCTURED and one.expected > 0
         met &= hit or not counts
         said = ("hit" if hit else "MISSED") if counts else "none"
-        print(f"| {entity} | {one.expected} | {one.recall():.4f} | {one.elsewhere} | {one.finds} | {one.precision():.4f} | {said} |")
+        print(one.row(entity, said))
     whole = Score()
     for entity in only:
         for key, value in vars(scores[entity]).items():
             setattr(whole, key, getattr(whole, key) + value)
     hit = whole.recall() >= RECALL and whole.precision() >= PRECISION
     said = "none" if set(only) <= set(UNSTRUCTURED) else "hit" if hit else "MISSED"
-    print(f"| all | {whole.expected} | {whole.recall():.4f} | {whole.elsewhere} | {whole.finds} | {whole.precision():.4f} | {said} |")
+    print(whole.row("all", said))
     return met
 
 
@@ -121,7 +152,11 @@ def code(megabytes: float) -> list[tuple[str, str]]:
     for language, folder, pattern in [("Rust", rust, "*.rs"), ("Python", python, "*.py"), ("Python", packages, "*.py")]:
         left = megabytes * 1e6
         # Locale data is names and telephone formats.
-        paths = [path for path in sorted(folder.rglob(pattern)) if "faker" not in path.parts and "presidio_evaluator" not in path.parts]
+        paths = [
+            path
+            for path in sorted(folder.rglob(pattern))
+            if "faker" not in path.parts and "presidio_evaluator" not in path.parts
+        ]
         for path in paths[:: max(1, len(paths) // 1_500)]:
             if language == "Python" and folder == python and "site-packages" in path.parts:
                 continue
@@ -143,7 +178,7 @@ def main() -> None:
     data = rows(options.seed, options.count)
     finds = found([as_json(row) for row in data])
 
-    def part(source: str) -> tuple[dict[str, Score], list[tuple[str, str, str, str]]]:
+    def part(source: str) -> Scores:
         chosen = [(row, spans) for row, spans in zip(data, finds, strict=True) if row.source == source]
         return score([row for row, _ in chosen], [spans for _, spans in chosen])
 
@@ -151,7 +186,9 @@ def main() -> None:
     for source, title in [("own", "Our templates"), ("presidio", "Presidio's templates"), ("disguised", "Disguised")]:
         scores, wrong = part(source)
         order = sorted(scores, key=lambda name: (name in UNSTRUCTURED, name))
-        structured = [name for name in order if name not in UNSTRUCTURED and (source != "disguised" or scores[name].expected)]
+        structured = [
+            name for name in order if name not in UNSTRUCTURED and (source != "disguised" or scores[name].expected)
+        ]
         met &= table(f"## {title}: structured", scores, structured)
         show([row for row in wrong if row[1] not in UNSTRUCTURED], options.examples)
         if source != "disguised":
@@ -180,7 +217,8 @@ def main() -> None:
     for source, count in totals.items():
         names = ", ".join(f"{name} {n}" for name, n in taken[source].most_common())
         print(f"| {source.removeprefix('numbers: ')} | {count} | {hit[source]} ({hit[source] / count:.2%}) | {names} |")
-    print(f"| all | {sum(totals.values())} | {sum(hit.values())} ({sum(hit.values()) / max(1, sum(totals.values())):.2%}) | |")
+    share = hit.total() / max(1, totals.total())
+    print(f"| all | {totals.total()} | {hit.total()} ({share:.2%}) | |")
     show(shown, options.examples)
 
     corpus = code(options.code)
@@ -205,10 +243,23 @@ def main() -> None:
         other = Counter({name: n for name, n in counts[language].items() if name not in OFTEN_REAL})
         which = ", ".join(f"{name} {n}" for name, n in other.most_common())
         often = ", ".join(f"{name} {n}" for name, n in counts[language].most_common() if name in OFTEN_REAL)
-        print(f"| {language} | {million:.1f} | {real / million:.2f} ({often}) | {other.total() / million:.2f} | {which} |")
+        print(
+            f"| {language} | {million:.1f} | {real / million:.2f} ({often}) | {other.total() / million:.2f} | {which} |"
+        )
     show(shown, options.examples)
 
-    speed = ["cargo", "run", "--quiet", "--release", "--package", "kalibr-signals", "--example", "redact", "--", "speed"]
+    speed = [
+        "cargo",
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "kalibr-signals",
+        "--example",
+        "redact",
+        "--",
+        "speed",
+    ]
     prose = "\n".join(row.text for row in data if row.source == "presidio")
     subprocess.run(speed, input=prose, text=True, cwd=ROOT, check=True)
     print("\nAll structured entities reach their bars." if met else "\nA bar is MISSED: see the tables.")

@@ -51,12 +51,16 @@ def jwt(rng: random.Random) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
     head = part({"alg": rng.choice(["HS256", "RS256", "ES256"]), "typ": "JWT"})
-    body = part({"sub": digits(rng, 10), "iat": rng.randint(1_500_000_000, 1_900_000_000), "x": drawn(rng, rng.randint(0, 60))})
+    body = part(
+        {"sub": digits(rng, 10), "iat": rng.randint(1_500_000_000, 1_900_000_000), "x": drawn(rng, rng.randint(0, 60))}
+    )
     return f"{head}.{body}.{drawn(rng, rng.choice([43, 86, 342]), URLSAFE)}"
 
 
 def private_key(rng: random.Random) -> str:
-    kind = rng.choice(["RSA PRIVATE KEY", "PRIVATE KEY", "EC PRIVATE KEY", "OPENSSH PRIVATE KEY", "ENCRYPTED PRIVATE KEY"])
+    kind = rng.choice(
+        ["RSA PRIVATE KEY", "PRIVATE KEY", "EC PRIVATE KEY", "OPENSSH PRIVATE KEY", "ENCRYPTED PRIVATE KEY"]
+    )
     body = base64.b64encode(rng.randbytes(rng.randint(80, 1_200))).decode()
     lines = [body[at : at + 64] for at in range(0, len(body), 64)]
     end = rng.choice(["\n", "\n", "\\n"])

@@ -97,7 +97,11 @@ TEMPLATES: dict[str, list[str]] = {
         "the wifi password is {}",
         "passphrase: '{}'",
     ],
-    "BEARER": ["Authorization: Bearer {}", "curl -H 'Authorization: Bearer {}' https://api.corp.net", "header = Bearer {}"],
+    "BEARER": [
+        "Authorization: Bearer {}",
+        "curl -H 'Authorization: Bearer {}' https://api.corp.net",
+        "header = Bearer {}",
+    ],
     "API_KEY": [
         "My key {} is rejected with 401.",
         "OPENAI_API_KEY={}",

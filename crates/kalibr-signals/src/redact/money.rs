@@ -59,7 +59,9 @@ fn prefixes(text: &str, range: Range<usize>) -> impl Iterator<Item = Range<usize
 
 fn card(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     // "0.4111..." and "-4111..." in a row of numbers, "1.4111..." are parts of something else.
-    if before(text, range.start) == b'.' && range.start > 1 && before(text, range.start - 1).is_ascii_digit()
+    if matches!(before(text, range.start), b'.' | b'-')
+        && range.start > 1
+        && before(text, range.start - 1).is_ascii_digit()
     {
         return None;
     }

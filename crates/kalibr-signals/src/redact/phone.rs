@@ -25,9 +25,9 @@ static PHONE: LazyLock<Regex> = LazyLock::new(|| {
     cue(concat!(
         "phone|phones|telephone|tel|mob|cellphone|dial|sms|fax|whatsapp|phone number|number is|mobile number|messages to|message on|registered|answering at|answering on|call me|call us|text me|reach me|contact me|ring me",
         "|my number|contact number|hotline|landline|callback|voicemail|telefon|telefonnummer|tel\\.?nr|handy|handynummer|mobil|rufnummer",
-        "|anruf|anrufen|t(?:é|e)l(?:é|e)phone|appelez|appeler|num(?:é|e)ro|tel(?:é|e)fono|m(?:ó|o)vil|celular|ll(?:a|á)mame|llamar",
+        "|anruf|anrufen|t(?:é|e)l(?:é|e)phone|appelez|appeler|tel(?:é|e)fono|m(?:ó|o)vil|celular|ll(?:a|á)mame|llamar",
         "|telefone|telem(?:ó|o)vel|ligue|ligar|cellulare|chiamami|telefoon|telefoonnummer|mobiel|bellen|telefonu|kom(?:ó|o)rka|zadzwo(?:ń|n)|dzwo(?:ń|n)",
-        "|numer|telefonnumer|mobilnummer|puhelin|gsm|telefonum|phone no|ph"
+        "|telefonnumer|mobilnummer|puhelin|gsm|telefonum|phone no|ph"
     ))
 });
 
