@@ -69,7 +69,7 @@ static ID: LazyLock<Regex> = LazyLock::new(|| {
         "|ssn|sin|passport|my id|his id|her id|their id|client id|id is|identification",
         "|bsn|burgerservicenummer|sofinummer|steuer|steuer-?id|idnr|steueridentifikationsnummer|steuernummer|identifikationsnummer|sozialversicherung|sozialversicherungsnummer|svnr|rentenversicherung|rentenversicherungsnummer|versicherungsnummer|ahv|ahv-?nr|avs",
         "|dni|nie|nif|nuss|documento|identidad|identificaci(?:o|ó)n|c(?:e|é)dula|curp|rfc|cuit|cuil|rut|run|seguridad social",
-        "|codice fiscale|cf|c\\.f|nir|insee|num(?:e|é)ro de s(?:e|é)curit(?:e|é) sociale|s(?:e|é)curit(?:e|é) sociale|s(?:e|é)cu|num(?:e|é)ro fiscal|niss|registre national|registro nacional|rijksregister|rijksregisternummer|nationaal nummer",
+        "|codice fiscale|cf|c\\.f|nir|insee|num(?:e|é)ro de s(?:e|é)curit(?:e|é) sociale|s(?:e|é)curit(?:e|é) sociale|s(?:e|é)cu|num(?:e|é)ro fiscal|num(?:e|é)ro national|niss|registre national|registro nacional|rijksregister|rijksregisternummer|nationaal nummer",
         "|pesel|nip|regon|dow(?:o|ó)d|rodn(?:e|é) (?:c|č)(?:i|í)slo|cnp|egn|oib|jmbg|emso|amka|afm|personnummer|samordningsnummer|f(?:o|ø)dselsnummer|fnr|cpr|cpr-?nummer|hetu|henkil(?:o|ö)tunnus|kennitala|isikukood|asmens kodas|personas kods",
         "|cpf|cnpj|contribuinte|n(?:u|ú)mero de contribuinte|cidad(?:a|ã)o|cart(?:a|ã)o de cidad(?:a|ã)o|aadhaar|aadhar|uidai|uid|pan|pan card|permanent account|nric|fin|hkid|mynumber|my number card|individual number|teudat zehut|tc|tckn|t\\.c|tc kimlik|kimlik|kimlik no|nik|ktp",
         "|pps|ppsn|utr|snils|inn|rrn|resident|resident registration|umid|philhealth|thai id"
