@@ -29,6 +29,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::OnceLock;
 
 use statrs::function::gamma::digamma;
 
@@ -204,11 +205,11 @@ impl Equations {
     }
 }
 
-/// One goal: its places, and what it adds to the equations.
+/// One goal: its places, in order. What it adds to the equations follows from them, exactly, and takes five times their
+/// memory.
 #[derive(Debug, Clone)]
 struct Family<B> {
-    buckets: BTreeMap<B, Vec<Heard>>,
-    told: Equations,
+    buckets: Vec<(B, Box<[Heard]>)>,
 }
 
 /// What was heard in all goals of one tenant. `G` names a goal (or a pipeline of it), `B` a bucket.
@@ -216,11 +217,13 @@ struct Family<B> {
 pub struct Sharing<G, B> {
     goals: BTreeMap<G, Family<B>>,
     all: Equations,
+    /// τ², until something is heard that may change it: it takes a look at every pair of models.
+    between_goals: OnceLock<f64>,
 }
 
 impl<G, B> Default for Sharing<G, B> {
     fn default() -> Self {
-        Self { goals: BTreeMap::new(), all: Equations::default() }
+        Self { goals: BTreeMap::new(), all: Equations::default(), between_goals: OnceLock::new() }
     }
 }
 
@@ -233,24 +236,25 @@ impl<G: Ord + Clone, B: Ord + Clone> Sharing<G, B> {
         if heard.is_empty() && !self.goals.contains_key(goal) {
             return;
         }
-        let family = self
-            .goals
-            .entry(goal.clone())
-            .or_insert_with(|| Family { buckets: BTreeMap::new(), told: Equations::default() });
-        let before = family.buckets.get(bucket).map_or(&[][..], |before| before);
+        let family = self.goals.entry(goal.clone()).or_insert_with(|| Family { buckets: Vec::new() });
+        let place = family.buckets.binary_search_by(|(known, _)| known.cmp(bucket));
+        let before = place.map_or(&[][..], |at| &family.buckets[at].1);
         if before == heard {
             return;
         }
         // Each bucket speaks for itself, so only this one is looked at again.
         for (heard, sign) in [(before, -1), (&heard[..], 1)] {
-            let told = told(heard);
-            family.told.add(&told, sign);
-            self.all.add(&told, sign);
+            self.all.add(&told(heard), sign);
         }
-        if heard.is_empty() {
-            family.buckets.remove(bucket);
-        } else {
-            family.buckets.insert(bucket.clone(), heard);
+        self.between_goals.take();
+        match place {
+            Ok(at) if heard.is_empty() => drop(family.buckets.remove(at)),
+            Ok(at) => family.buckets[at].1 = heard.into(),
+            Err(_) if heard.is_empty() => {}
+            Err(at) => {
+                family.buckets.reserve_exact(1);
+                family.buckets.insert(at, (bucket.clone(), heard.into()));
+            }
         }
         if family.buckets.is_empty() {
             self.goals.remove(goal);
@@ -261,13 +265,14 @@ impl<G: Ord + Clone, B: Ord + Clone> Sharing<G, B> {
     /// there: uniform where nothing elsewhere tells. `None` is any bucket in which nothing was heard.
     pub fn priors(&self, goal: &G, bucket: Option<&B>, paths: &[(PathId, PathId)]) -> Vec<Beta> {
         let family = self.goals.get(goal);
-        let other_buckets = family.is_some_and(|f| f.buckets.keys().any(|other| Some(other) != bucket));
+        let other_buckets = family.is_some_and(|f| f.buckets.iter().any(|(other, _)| Some(other) != bucket));
         let other_goals = self.goals.len() > usize::from(family.is_some());
         if !other_buckets && !other_goals {
             return vec![Beta::UNIFORM; paths.len()];
         }
-        let empty = Family { buckets: BTreeMap::new(), told: Equations::default() };
-        family.unwrap_or(&empty).priors(bucket, paths, &self.all)
+        let empty = Family { buckets: Vec::new() };
+        let tau = *self.between_goals.get_or_init(|| self.all.between_goals());
+        family.unwrap_or(&empty).priors(bucket, paths, &self.all, tau)
     }
 }
 
@@ -308,7 +313,7 @@ type Seen = Vec<Vec<(f64, f64)>>;
 
 impl<B: Ord> Family<B> {
     fn seen(&self, paths: &[(PathId, PathId)], difference: f64) -> Seen {
-        let row = |heard: &Vec<Heard>| {
+        let row = |(_, heard): &(B, Box<[Heard]>)| {
             let mut row = vec![(0.0, 0.0); paths.len()];
             for one in heard {
                 let at = paths.iter().position(|(path, _)| *path == one.path);
@@ -318,30 +323,37 @@ impl<B: Ord> Family<B> {
             }
             row
         };
-        self.buckets.values().map(row).collect()
+        self.buckets.iter().map(row).collect()
+    }
+
+    /// What the goal adds to the equations.
+    fn told(&self) -> Equations {
+        let mut all = Equations::default();
+        self.buckets.iter().for_each(|(_, heard)| all.add(&told(heard), 1));
+        all
     }
 
     fn paths(&self) -> Vec<(PathId, PathId)> {
         let mut paths: Vec<_> =
-            self.buckets.values().flatten().map(|heard| (heard.path, heard.model)).collect();
+            self.buckets.iter().flat_map(|(_, heard)| heard).map(|heard| (heard.path, heard.model)).collect();
         paths.sort_unstable();
         paths.dedup();
         paths
     }
 
-    fn priors(&self, bucket: Option<&B>, paths: &[(PathId, PathId)], all: &Equations) -> Vec<Beta> {
+    /// `all` is what all goals add together, `tau` what it says of the difference between goals.
+    fn priors(&self, bucket: Option<&B>, paths: &[(PathId, PathId)], all: &Equations, tau: f64) -> Vec<Beta> {
         let mut known = self.paths();
         known.extend(paths);
         known.sort_unstable();
         known.dedup();
         let models: Vec<PathId> = known.iter().map(|(_, model)| *model).collect();
-        let (means, mut covariance) = all.models(&self.told, &models);
-        let tau = all.between_goals();
+        let (means, mut covariance) = all.models(&self.told(), &models);
         (0..known.len()).for_each(|a| covariance[a][a] += tau);
         let here = Here { means, precision: inverse(covariance) };
         let epsilon = self.between_buckets(&known, &here);
         let seen = self.seen(&known, epsilon.sqrt());
-        let joint = here.joint(&seen, self.buckets.keys().position(|other| Some(other) == bucket));
+        let joint = here.joint(&seen, self.buckets.iter().position(|(other, _)| Some(other) == bucket));
         paths
             .iter()
             .map(|path| {
