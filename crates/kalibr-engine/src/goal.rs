@@ -400,17 +400,13 @@ impl GoalState {
         seq: i64,
     ) {
         let tables = self.tables.load();
-        let before = tables.get(&key);
-        if self.is_frozen() && before.is_some() {
+        if self.is_frozen() && tables.contains_key(&key) {
             return;
         }
         let table = Arc::new(match &self.frozen {
             Some(frozen) => self.frozen_table(frozen, Some(&key)),
             None => self.of(believed, counters, outlook, seq),
         });
-        if let Some(before) = before {
-            table.policy.rules().look_ahead(before.policy.rules());
-        }
         self.tables.store(Arc::new(tables.insert(key, table)));
     }
 
