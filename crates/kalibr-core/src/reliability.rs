@@ -17,6 +17,7 @@
 //! What is uncertain about the rates limits what a source can teach: see [`Reliability::doubts`].
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use statrs::function::beta::ln_beta;
 
@@ -78,6 +79,16 @@ fn prior(source: Source) -> (f64, f64, f64) {
         Source::Structural => (0.95, 0.75, 30.0),
     }
 }
+
+/// How far each source can be trusted before anything was learned: it is asked for with every cell of a scope whose
+/// sources were never compared, and takes a hundred logarithms.
+static UNLEARNED: LazyLock<[Trust; Source::ALL.len()]> = LazyLock::new(|| {
+    Source::ALL.map(|source| {
+        let (good, bad, strength) = prior(source);
+        let rate = |prior| rates(&[], prior, strength, source).1;
+        trust(rate(good), rate(bad))
+    })
+});
 
 /// Strengths of shrinkage that are weighed against each other; beforehand by [`alike`].
 const STRENGTHS: [f64; 8] = [4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
@@ -314,11 +325,7 @@ impl Reliability {
     /// How far `source` can be trusted on the answers of `model`.
     pub fn trust(&self, source: Source, model: PathId) -> Trust {
         let of_model = self.models.get(&model).and_then(|sources| sources[source as usize]);
-        of_model.or(self.unknown[source as usize]).unwrap_or_else(|| {
-            let (good, bad, strength) = prior(source);
-            let (good, bad) = (rates(&[], good, strength, source).1, rates(&[], bad, strength, source).1);
-            trust(good, bad)
-        })
+        of_model.or(self.unknown[source as usize]).unwrap_or_else(|| UNLEARNED[source as usize])
     }
 
     /// What a decision of this pattern is worth, by the ladder: the strongest user source that spoke counts, weaker ones

@@ -21,16 +21,15 @@
 //! the wish to explore. Where the baseline is not eligible, 5 and 6 have nothing to mix with and are left out.
 
 use std::fmt;
-use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
 use crate::best::p_best;
 use crate::counters::Count;
-use crate::objective::{Limits, NotEligible, Objective, Offer, SURE, p_within};
+use crate::objective::{Limits, NotEligible, Objective, Offer, SURE};
 use crate::posterior::Beta;
 use crate::quadrature::to_one;
-use crate::safety::{Guarantee, Risk, Side, capped, leader, mixed, with_holdout};
+use crate::safety::{Guarantee, Risk, Side, capped, mixed, with_holdout};
 
 mod prepare;
 
@@ -121,9 +120,9 @@ impl Asked {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prepared {
     paths: Vec<PathRules>,
-    /// P(as good as the baseline up to `risk_delta`): see [`Prepared::as_good`].
-    as_good: OnceLock<Vec<f64>>,
-    risk_delta: f64,
+    /// P(q_a >= q_baseline − `risk_delta`) for each path, 1 for the baseline. Without a baseline, the path of the greatest
+    /// expected success stands in for it.
+    as_good: Vec<f64>,
     floor: f64,
     exploration_cap: f64,
     baseline: Option<usize>,
@@ -275,28 +274,6 @@ impl Prepared {
         self.paths.iter().map(|path| &path.offer)
     }
 
-    /// P(q_a >= q_baseline − δ) for each path, 1 for the baseline. Without a baseline, the path of the greatest expected
-    /// success stands in for it.
-    ///
-    /// One quadrature for each path, and only tasks of high risk ask: the first of them computes it, unless a refresh did
-    /// because one asked before (see [`Prepared::look_ahead`]).
-    fn as_good(&self) -> &[f64] {
-        self.as_good.get_or_init(|| {
-            let success: Vec<Beta> = self.paths.iter().map(|path| path.offer.success).collect();
-            let means: Vec<f64> = success.iter().map(|path| path.mean()).collect();
-            let Some(reference) = self.baseline.or_else(|| leader(&means)) else { return Vec::new() };
-            let as_good = |at| p_within(&[success[at], success[reference]], self.risk_delta)[0];
-            (0..success.len()).map(|at| if at == reference { 1.0 } else { as_good(at) }).collect()
-        })
-    }
-
-    /// Computes now what requests like those that came to the table before this one will ask for, off their way.
-    pub fn look_ahead(&self, before: &Self) {
-        if before.as_good.get().is_some() {
-            self.as_good();
-        }
-    }
-
     /// Whether hard limits or, if others are left, soft ones rule a path out, in step 1.
     fn eligibility(
         &self,
@@ -314,9 +291,9 @@ impl Prepared {
         }
         // A task's risk outranks a wish for speed: if both cannot be had, the safe path is kept though it is slow.
         if asked.risk == Risk::High {
-            let as_good = self.as_good();
             let unsafe_by = |at: usize| {
-                (as_good[at] < SURE).then_some((NotEligible::NotAsGoodAsBaseline, 1.0 - as_good[at]))
+                let as_good = self.as_good[at];
+                (as_good < SURE).then_some((NotEligible::NotAsGoodAsBaseline, 1.0 - as_good))
             };
             keep_least(&mut reasons, unsafe_by);
         }

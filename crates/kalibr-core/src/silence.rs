@@ -47,10 +47,8 @@ const GRID: usize = 25;
 /// What silence is worth.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Silence {
-    /// Steps of `F`: the first age of each, and its value.
-    ages: Vec<(u32, f64)>,
-    /// Probabilities of a reaction to a good and to a bad answer, with their weights.
-    rates: Vec<(f64, f64, f64)>,
+    /// Steps of `F`: the first age of each, and `ln L` there. A refresh asks for every cell, and steps are few.
+    steps: Vec<(u32, f64)>,
     /// For each path, what one silent decision of it counts, in 0..=1.
     weights: Vec<f64>,
 }
@@ -98,16 +96,18 @@ impl Silence {
         if heard.len() < 2 {
             return Self::default();
         }
-        let mut ages_kept: Vec<(u32, f64)> = Vec::new();
+        let mut come: Vec<(u32, f64)> = Vec::new();
         for (age, share) in ages.iter().zip(&rising) {
             let share = (share / settled).min(1.0);
-            if ages_kept.last().is_none_or(|(_, before)| *before != share) {
-                ages_kept.push((age[0].age, share));
+            if come.last().is_none_or(|(_, before)| *before != share) {
+                come.push((age[0].age, share));
             }
         }
+        let rates = rates(&heard, settled);
+        let steps = come.into_iter().map(|(first, come)| (first, ln_ratio(&rates, come))).collect();
         let weights =
             paths_seen.iter().map(|(a, b, _)| 1.0 / (1.0 + (a + b) * OTHERWISE * OTHERWISE)).collect();
-        let mut silence = Self { ages: ages_kept, rates: rates(&heard, settled), weights };
+        let mut silence = Self { steps, weights };
         let mut told = vec![0.0; paths];
         for r in &cells {
             let (ln_ratio, weight) = silence.of(r.path, r.age);
@@ -122,18 +122,19 @@ impl Silence {
     /// `ln L` of a decision of this age of which nothing was heard, and what one such decision counts, in 0..=1.
     pub fn of(&self, path: usize, age: u32) -> (f64, f64) {
         let Some(weight) = self.weights.get(path) else { return (0.0, 0.0) };
-        let at = self.ages.partition_point(|(first, _)| *first <= age);
-        let come = if at == 0 { 0.0 } else { self.ages[at - 1].1 };
-        let ln_ratio = self
-            .rates
-            .iter()
-            .map(|(good, bad, share)| share * ((-good * come).ln_1p() - (-bad * come).ln_1p()))
-            .sum::<f64>();
-        (ln_ratio.clamp(-MOST, MOST), *weight)
+        let at = self.steps.partition_point(|(first, _)| *first <= age);
+        (if at == 0 { 0.0 } else { self.steps[at - 1].1 }, *weight)
     }
 }
 
-/// Rates of reaction to good and bad answers for each ρ, weighted by how well it explains the paths' reactions.
+/// `ln L` where this share of all reactions has come.
+fn ln_ratio(rates: &[(f64, f64, f64)], come: f64) -> f64 {
+    let of = |(good, bad, share): &(f64, f64, f64)| share * ((-good * come).ln_1p() - (-bad * come).ln_1p());
+    rates.iter().map(of).sum::<f64>().clamp(-MOST, MOST)
+}
+
+/// Probabilities of a reaction to a good and to a bad answer for each ρ, weighted by how well it explains the paths'
+/// reactions.
 fn rates(paths: &[(f64, f64, f64)], settled: f64) -> Vec<(f64, f64, f64)> {
     let mut candidates: Vec<(f64, f64, f64)> = (0..GRID)
         .map(|i| {

@@ -202,7 +202,7 @@ pub(crate) type Tables = HashTrieMapSync<TableKey, Arc<Table>, RandomState>;
 pub(crate) struct GoalState {
     /// Without the texts of its settings and of what is frozen.
     pub(crate) record: GoalRecord,
-    pub(crate) settings: GoalSettings,
+    pub(crate) settings: Arc<GoalSettings>,
     /// What it routes by while it is frozen.
     frozen: Option<Frozen>,
     /// The last change that the record contains.
@@ -218,12 +218,11 @@ pub(crate) struct GoalState {
 impl GoalState {
     pub(crate) fn new(
         mut record: GoalRecord,
+        settings: Arc<GoalSettings>,
         epochs: Arc<EpochClock>,
         prices: Arc<Prices>,
         seq: i64,
     ) -> Self {
-        // What a newer version wrote there and this one cannot read must not stop the goal from routing.
-        let settings = serde_json::from_str(&std::mem::take(&mut record.settings)).unwrap_or_default();
         record.paths.shrink_to_fit();
         let frozen =
             record.frozen.as_mut().and_then(|freeze| Frozen::read(&std::mem::take(&mut freeze.known)));
@@ -400,17 +399,13 @@ impl GoalState {
         seq: i64,
     ) {
         let tables = self.tables.load();
-        let before = tables.get(&key);
-        if self.is_frozen() && before.is_some() {
+        if self.is_frozen() && tables.contains_key(&key) {
             return;
         }
         let table = Arc::new(match &self.frozen {
             Some(frozen) => self.frozen_table(frozen, Some(&key)),
             None => self.of(believed, counters, outlook, seq),
         });
-        if let Some(before) = before {
-            table.policy.rules().look_ahead(before.policy.rules());
-        }
         self.tables.store(Arc::new(tables.insert(key, table)));
     }
 

@@ -146,7 +146,7 @@ fn info(goal: &GoalState, learned: &Learned) -> GoalInfo {
     }
     GoalInfo {
         name: goal.record.name.clone(),
-        settings: goal.settings.clone(),
+        settings: GoalSettings::clone(&goal.settings),
         paths: paths(goal),
         frozen_at: goal.record.frozen.as_ref().map(|freeze| rfc3339(freeze.at)),
         reset_at: goal.record.reset.map(|reset| rfc3339(reset.at)),

@@ -2,8 +2,9 @@
 //!
 //! One thread tails the ledger's changes, its own process's and others' alike, moves the counters in memory, builds the
 //! tables anew that they concern and swaps them in. It is woken by every commit of its own process and looks every 100
-//! ms for those of others. A goal at rest is refreshed at once; under load a pass waits until 20 ms after the last, so
-//! that one rebuild takes in all that came meanwhile; but somebody waits for a changed goal, so it is not made to.
+//! ms for those of others. A goal at rest is refreshed at once; under load a pass waits until 20 ms after the last, or as
+//! long as that took, so that one rebuild takes in all that came meanwhile and half of a core is left to callers; but
+//! somebody waits for a changed goal, so it is not made to.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,9 +13,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use kalibr_core::counters::{Counters, Epoch};
-use kalibr_core::ids::{Bucket, PathId, Pipeline};
+use kalibr_core::ids::{Bucket, Pipeline};
 use kalibr_core::learner::Learner;
-use kalibr_core::path::PathSpec;
 use kalibr_core::posterior::{Posterior, Subject};
 use kalibr_store::{
     CallRecord, Change, Changes, CounterRow, GoalId, GoalRecord, Ledger, Piece, Scope, StoreError,
@@ -26,15 +26,23 @@ use crate::clock::Clock;
 use crate::engine::Refresh;
 use crate::goal::{EpochClock, GoalState, TableKey};
 use crate::goal_map::GoalMap;
+use crate::learn::alike::{Settings, Specs};
+use crate::learn::threads::side_by_side;
 use crate::learn::watch::Watch;
 use crate::outages::Outages;
 
+mod alike;
+mod threads;
 mod watch;
 
 /// How often changes of other processes are looked for.
 const LOOK: Duration = Duration::from_millis(100);
 /// Least time between two passes that had work to do.
 const PACE: Duration = Duration::from_millis(20);
+/// The longest rest after a long pass: others' changes are to be seen within a second.
+const LONGEST_REST: Duration = Duration::from_millis(250);
+/// A pass that has lasted so long leaves what came meanwhile to the next.
+const LONG_PASS: Duration = Duration::from_millis(50);
 
 /// Decisions of the ledger whose calls are looked at when a process starts: enough to know what each path of a busy goal
 /// costs, and read in a fraction of a second.
@@ -61,6 +69,7 @@ pub(crate) struct Learned {
 struct Kept {
     counters: HashMap<Scope, Counters>,
     specs: Specs,
+    settings: Settings,
     /// `None` until they are read.
     calls: Option<Calls>,
     learner: Learner<Family, Bucket>,
@@ -73,6 +82,7 @@ impl Kept {
         Self {
             counters: HashMap::default(),
             specs: Specs::default(),
+            settings: Settings::default(),
             calls: None,
             learner: Learner::default(),
             watch: Watch::default(),
@@ -125,38 +135,6 @@ impl Kept {
 
 /// What shares what it learns among its buckets, before other goals: a goal, or one pipeline of it.
 type Family = (GoalId, Option<Pipeline>);
-
-/// Paths that several goals have are held once, with the identity of the model alone.
-#[derive(Debug, Default)]
-struct Specs {
-    known: HashMap<PathId, (Arc<PathSpec>, PathId)>,
-    /// With how many to look next for those that no goal has any more.
-    full: usize,
-}
-
-impl Specs {
-    fn share(&mut self, record: &mut GoalRecord) {
-        for path in &mut record.paths {
-            let (known, _) = self.known.entry(path.id).or_insert_with(|| {
-                let model = PathSpec::model(&path.spec.model).map_or(path.id, |model| model.id());
-                (Arc::clone(&path.spec), model)
-            });
-            // Paths of one identity may still be spelled differently, and are sent to their provider as spelled.
-            if *known == path.spec {
-                path.spec = Arc::clone(known);
-            }
-        }
-        if self.known.len() > self.full {
-            self.known.retain(|_, (spec, _)| Arc::strong_count(spec) > 1);
-            self.full = 1_000 + 2 * self.known.len();
-        }
-    }
-
-    /// The identity of the path's model alone; of a path that no goal has, its own.
-    fn model(&self, path: PathId) -> PathId {
-        self.known.get(&path).map_or(path, |(_, model)| *model)
-    }
-}
 
 #[derive(Debug, Default)]
 struct Progress {
@@ -290,7 +268,8 @@ impl Learned {
 
     /// Tails the ledger until [`Learned::stop`].
     pub(crate) fn run(&self, ledger: &dyn Ledger, clock: &Clock) {
-        let mut last_work: Option<Instant> = None;
+        // When the last pass that had work to do was over, and how long there is to be none after it.
+        let mut rest: Option<(Instant, Duration)> = None;
         while !self.stopping.load(Ordering::Relaxed) {
             let progress = lock(&self.progress);
             let (mut progress, _) = self
@@ -304,7 +283,7 @@ impl Learned {
                 progress.refreshed = Some(Instant::now());
                 continue;
             }
-            if let Some(left) = last_work.and_then(|at| PACE.checked_sub(at.elapsed())) {
+            if let Some(left) = rest.and_then(|(since, rest)| rest.checked_sub(since.elapsed())) {
                 let calm =
                     |progress: &mut Progress| !progress.urgent && !self.stopping.load(Ordering::Relaxed);
                 progress = self
@@ -314,33 +293,45 @@ impl Learned {
                     .0;
             }
             // Taken back before looking: what is committed from here on wakes anew.
-            (progress.woken, progress.urgent, progress.busy) = (false, false, true);
+            let urgent = std::mem::take(&mut progress.urgent);
+            (progress.woken, progress.busy) = (false, true);
             drop(progress);
+            let begun = Instant::now();
             let refreshed = self.refresh(ledger, clock);
             let mut progress = lock(&self.progress);
             progress.busy = false;
+            if let Ok(Pass::Unfinished) = refreshed {
+                progress.woken = true;
+                progress.urgent |= urgent;
+            }
             if refreshed.is_ok() {
                 progress.refreshed = Some(Instant::now());
             }
             drop(progress);
             self.moved.notify_all();
             match refreshed {
-                Ok(true) => last_work = Some(Instant::now()),
-                Ok(false) => {}
+                Ok(Pass::Nothing) => {}
+                Ok(Pass::Over | Pass::Unfinished) => {
+                    rest = Some((Instant::now(), begun.elapsed().clamp(PACE, LONGEST_REST)));
+                }
                 // Decisions go on from the last tables; the next look tries again.
                 Err(error) => {
                     tracing::warn!(%error, "policy tables are not refreshed just now");
                     lock(&self.progress).urgent |= self.when == Refresh::AtFlush;
-                    last_work = Some(Instant::now());
+                    rest = Some((Instant::now(), PACE));
                 }
             }
         }
     }
 
-    /// Takes in what changed. Returns whether anything did.
-    fn refresh(&self, ledger: &dyn Ledger, clock: &Clock) -> Result<bool, StoreError> {
-        let mut any = false;
+    /// Takes in what changed.
+    fn refresh(&self, ledger: &dyn Ledger, clock: &Clock) -> Result<Pass, StoreError> {
+        let (begun, mut any) = (Instant::now(), false);
         loop {
+            // Who refreshes at a flush alone is waited for until everything is in.
+            if any && self.when == Refresh::Soon && begun.elapsed() > LONG_PASS {
+                return Ok(Pass::Unfinished);
+            }
             let since = lock(&self.progress).applied;
             match ledger.changes(since)? {
                 Changes::Dropped => {
@@ -350,7 +341,7 @@ impl Learned {
                 Changes::Rows(seq, _) if seq == since => {
                     // Rolling a goal back is a change like any other.
                     if !lock(&self.kept).watch.roll_back(&self.goals.load(), ledger, clock.now())? {
-                        return Ok(any);
+                        return Ok(if any { Pass::Over } else { Pass::Nothing });
                     }
                 }
                 Changes::Rows(seq, changes) => {
@@ -413,7 +404,8 @@ impl Learned {
             }
             epochs.saw(record.opened(), clock.now());
             dirty.extend(scopes);
-            goals.put(GoalState::new(record, epochs, Arc::clone(&self.prices), seq));
+            let settings = kept.settings.read(&std::mem::take(&mut record.settings));
+            goals.put(GoalState::new(record, settings, epochs, Arc::clone(&self.prices), seq));
         }
         for change in changes {
             if let Change::Count(row) = change {
@@ -422,7 +414,8 @@ impl Learned {
             }
         }
         self.take_calls(&goals, kept, &mut dirty);
-        rebuild(&goals, kept, &dirty, clock, seq);
+        // Callers need the other cores.
+        rebuild(&goals, kept, &dirty, (clock, seq), 1);
         for id in &changed_goals {
             // One that was just created starts from what other goals know.
             if let Some(goal) = goals.numbered(*id) {
@@ -482,21 +475,33 @@ impl Learned {
             *newest = counters.newest().max(*newest);
         }
         let mut goals = GoalMap::default();
-        for record in records {
+        for mut record in records {
             let epoch = newest.get(&record.id).map_or(Epoch(0), |epoch| Epoch(epoch.0.saturating_add(1)));
             let epochs = Arc::new(EpochClock::starting_at(epoch.max(record.opened()), clock.now()));
-            goals.put(GoalState::new(record, epochs, Arc::clone(&self.prices), seq));
+            let settings = kept.settings.read(&std::mem::take(&mut record.settings));
+            goals.put(GoalState::new(record, settings, epochs, Arc::clone(&self.prices), seq));
         }
         // Those of this process are not all in the ledger's last rows, and those that are would be counted twice.
         let calls = lock(&self.kept).calls.take();
         kept.calls = Some(calls.map_or_else(|| read_calls(ledger), Ok)?);
         let all: BTreeSet<Scope> = kept.counters.keys().cloned().collect();
-        rebuild(&goals, &mut kept, &all, clock, seq);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        rebuild(&goals, &mut kept, &all, (clock, seq), threads);
         *lock(&self.kept) = kept;
         self.goals.store(Arc::new(goals));
         self.applied(seq);
         Ok(())
     }
+}
+
+/// What a look at the ledger came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    Nothing,
+    /// All changes are in.
+    Over,
+    /// There may be more.
+    Unfinished,
 }
 
 /// What became of changes that were to be taken in.
@@ -514,32 +519,51 @@ fn read_calls(ledger: &dyn Ledger) -> Result<Calls, StoreError> {
     Ok(calls)
 }
 
-/// Builds the tables of these scopes: first all say what they heard, then each learns what the others know.
-fn rebuild(goals: &GoalMap, kept: &mut Kept, scopes: &BTreeSet<Scope>, clock: &Clock, seq: i64) {
+/// Builds the tables of these scopes, on so many threads: first all say what they heard, then each learns what the
+/// others know.
+fn rebuild(
+    goals: &GoalMap,
+    kept: &mut Kept,
+    scopes: &BTreeSet<Scope>,
+    (clock, seq): (&Clock, i64),
+    threads: usize,
+) {
     kept.learner.learn();
-    let mut heard = Vec::with_capacity(scopes.len());
-    for scope in scopes {
-        if let (Some(goal), Some(counters)) = (goals.numbered(scope.goal), kept.counters.get(scope)) {
+    let counted: Vec<(&Arc<GoalState>, &Scope)> = scopes
+        .iter()
+        .filter(|scope| kept.counters.contains_key(*scope))
+        .filter_map(|scope| Some((goals.numbered(scope.goal)?, scope)))
+        .collect();
+    // A goal's tables are swapped in one after the other.
+    let of_goals: Vec<_> = counted.chunk_by(|(_, a), (_, b)| a.goal == b.goal).collect();
+    let heard = side_by_side(of_goals, threads, |scopes| {
+        let own = |(goal, scope): &(&Arc<GoalState>, &Scope)| {
+            let counters = &kept.counters[*scope];
             goal.epochs.saw(counters.newest(), clock.now());
+            kept.learner.own(counters, &kept.subjects(goal), &goal.settings.learner())
+        };
+        (scopes, scopes.iter().map(own).collect::<Vec<_>>())
+    });
+    for (scopes, own) in &heard {
+        for ((goal, scope), own) in scopes.iter().zip(own) {
             let subjects = kept.subjects(goal);
-            let own = kept.learner.own(counters, &subjects, &goal.settings.learner());
-            kept.learner.teach(&family(scope), &scope.bucket, &subjects, &own);
-            heard.push((goal, scope, counters, own));
+            kept.learner.teach(&family(scope), &scope.bucket, &subjects, own);
         }
     }
-    let mut last = None;
-    for (goal, scope, counters, own) in heard {
-        let subjects = kept.subjects(goal);
-        let config = goal.settings.learner();
-        let believed = kept.learner.given(&family(scope), Some(&scope.bucket), &subjects, own, &config);
-        let key = TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() };
-        let outlook = kept.outlook(goal, Some(&key));
-        goal.put(key, believed, counters, &outlook, seq);
-        if last != Some(scope.goal) && goal.was_asked_for_unknown() {
+    let kept = &*kept;
+    side_by_side(heard, threads, |(scopes, own)| {
+        for ((goal, scope), own) in scopes.iter().zip(own) {
+            let subjects = kept.subjects(goal);
+            let config = goal.settings.learner();
+            let believed = kept.learner.given(&family(scope), Some(&scope.bucket), &subjects, own, &config);
+            let key = TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() };
+            let outlook = kept.outlook(goal, Some(&key));
+            goal.put(key, believed, &kept.counters[*scope], &outlook, seq);
+        }
+        if let Some((goal, _)) = scopes.first().filter(|(goal, _)| goal.was_asked_for_unknown()) {
             put_unknown(goal, kept, seq);
         }
-        last = Some(scope.goal);
-    }
+    });
 }
 
 fn family(scope: &Scope) -> Family {

@@ -1,10 +1,9 @@
 //! What is computed at a refresh: see the head of [`super`].
 
-use std::sync::OnceLock;
-
 use super::{Asked, ChoiceRules, Known, NoneEligible, PathRules, Prepared};
-use crate::objective::{NotEligible, Objective, Offer, Pacer};
-use crate::safety::guaranteed_share;
+use crate::objective::{NotEligible, Objective, Offer, Pacer, p_within};
+use crate::posterior::Beta;
+use crate::safety::{guaranteed_share, leader};
 
 /// What the goal's state adds to its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -78,8 +77,7 @@ impl ChoiceRules {
         };
         let mut prepared = Prepared {
             paths: paths.iter().zip(&weights).zip(hard).map(path).collect(),
-            as_good: OnceLock::new(),
-            risk_delta: self.risk_delta,
+            as_good: self.as_good(paths, baseline),
             floor: self.floor,
             exploration_cap: self.exploration_cap.clamp(0.0, 1.0),
             baseline,
@@ -89,6 +87,16 @@ impl ChoiceRules {
         };
         prepared.usual = prepared.choices(&Asked::default(), |_| None);
         prepared
+    }
+
+    /// See [`Prepared`]. One quadrature for each path, which only tasks of high risk look at: but the first of them should
+    /// not wait for it.
+    fn as_good(&self, paths: &[Known], baseline: Option<usize>) -> Vec<f64> {
+        let success: Vec<Beta> = paths.iter().map(|path| path.offer.success).collect();
+        let means: Vec<f64> = success.iter().map(|path| path.mean()).collect();
+        let Some(reference) = baseline.or_else(|| leader(&means)) else { return Vec::new() };
+        let as_good = |at| p_within(&[success[at], success[reference]], self.risk_delta)[0];
+        (0..success.len()).map(|at| if at == reference { 1.0 } else { as_good(at) }).collect()
     }
 
     /// The soft limit that a path misses: an overspent budget first, for it is the goal's own.

@@ -188,6 +188,17 @@ fn a_high_risk_task_goes_only_to_paths_shown_as_good_as_the_baseline() {
 }
 
 #[test]
+fn what_a_task_of_high_risk_looks_at_is_computed_before_one_asks() {
+    let rules = ChoiceRules { risk_delta: 0.0, ..ChoiceRules::default() };
+    let paths = [path(0.8, 0.01), path(0.8, 0.01), path(0.9, 0.01)];
+    // Nothing of `Prepared` changes when it is asked.
+    let of = |baseline| rules.prepare(&paths, &Standing { baseline, ..Standing::default() }).as_good;
+    let known = of(Some(1));
+    assert!((known[0] - 0.5).abs() < 1e-3 && known[1] == 1.0 && known[2] > 0.999, "{known:?}");
+    assert_eq!(of(None)[2], 1.0, "without a baseline the leader stands in for it");
+}
+
+#[test]
 fn a_path_marked_as_risky_serves_only_tasks_of_low_risk() {
     let risky = Known { risk: Risk::High, ..path(0.9, 0.01) };
     let prepared = ChoiceRules::default().prepare(&[path(0.5, 0.01), risky], &Standing::default());

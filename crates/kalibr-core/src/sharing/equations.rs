@@ -24,6 +24,15 @@ pub(super) struct Equations {
     differences: BTreeMap<(PathId, PathId), [i64; 6]>,
 }
 
+/// By how much what paths add differs, as variances of log-odds.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Spread {
+    /// Of one path, between goals: τ².
+    pub goals: f64,
+    /// Of paths of one model: σ².
+    siblings: f64,
+}
+
 fn add<K: Ord, const N: usize>(map: &mut BTreeMap<K, [i64; N]>, key: K, values: [i64; N]) {
     match map.entry(key) {
         Entry::Vacant(entry) => {
@@ -103,8 +112,14 @@ impl Equations {
         self.precision.contains_key(&(path, path))
     }
 
+    /// Both variances; `models` holds the model of each path that is known.
+    pub(super) fn spread(&self, models: &BTreeMap<PathId, PathId>) -> Spread {
+        let goals = self.between_goals();
+        Spread { goals, siblings: self.between_siblings(models, goals) }
+    }
+
     /// τ²: by how much what a path adds differs between goals beyond what chance explains.
-    pub(super) fn between_goals(&self) -> f64 {
+    fn between_goals(&self) -> f64 {
         let (mut over, mut under) = (0.0, 0.0);
         for sums in self.differences.values() {
             let [w, wd, wdd, wv, wwv, ww] = sums.map(float);
@@ -118,12 +133,12 @@ impl Equations {
 
     /// σ²: by how much paths of one model differ beyond what chance and the difference between goals (τ² = `goals`)
     /// explain.
-    fn between_siblings(&self, model: impl Fn(PathId) -> Option<PathId>, goals: f64) -> f64 {
+    fn between_siblings(&self, models: &BTreeMap<PathId, PathId>, goals: f64) -> f64 {
         let prior = SIBLINGS * SIBLINGS;
         let (mut over, mut under) = (0.0, 0.0);
         for ((a, b), sums) in &self.differences {
             let [w, wd, _, _, wwv, ww] = sums.map(float);
-            if w > 0.0 && model(*a) == model(*b) {
+            if w > 0.0 && models.get(a) == models.get(b) {
                 let (mean, noise) = (wd / w, (wwv + 2.0 * goals * ww) / (w * w));
                 let weight = 1.0 / (2.0 * prior + noise);
                 over += weight * (mean * mean - noise);
@@ -139,6 +154,7 @@ impl Equations {
         &self,
         own: &Self,
         paths: &[PathId],
+        spread: &Spread,
         model: impl Fn(PathId) -> Option<PathId>,
     ) -> (Vec<f64>, Vec<Vec<f64>>) {
         let precision = |of: &Self, a: PathId, b: PathId| {
@@ -146,13 +162,12 @@ impl Equations {
         };
         let met = |a: PathId, b: PathId| precision(self, a, b) - precision(own, a, b);
         let all = self.together(paths, &model, met);
-        let apart = self.between_siblings(&model, self.between_goals());
         let belief = inverse(
             all.iter()
                 .map(|a| {
                     let covariance = |b: &PathId| match (a == b, model(*a) == model(*b)) {
                         (true, _) => PATHS * PATHS,
-                        (false, true) => PATHS * PATHS - apart,
+                        (false, true) => PATHS * PATHS - spread.siblings,
                         (false, false) => 0.0,
                     };
                     all.iter().map(covariance).collect()

@@ -1,5 +1,6 @@
 use super::*;
 use kalibr_core::ids::{Goal, Timestamp, TraceId};
+use kalibr_core::path::PathSpec;
 use kalibr_store::{AttemptFact, DecisionFact, DecisionKind, Fact, PathUpdate, SqliteLedger};
 use rand::{RngExt, SeedableRng};
 

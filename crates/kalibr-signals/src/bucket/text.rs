@@ -1,5 +1,7 @@
 //! One pass over the bounded parts of a text: words, numbers, and the marks of code, formulas and options.
 
+use std::ops::Range;
+
 use super::hints::{self, ASK, ENGLISH, FOREIGN, Hint, LONGEST, NUMBER, QUANTITY};
 use super::language::{Language, Letters};
 use super::{HEAD, TAIL};
@@ -124,6 +126,29 @@ enum Before {
     Operator,
 }
 
+/// The length and the key of the word at the beginning, if it is one as most are: up to [`LONGEST`] letters of ASCII, only
+/// the first of them a capital, and no part of a longer word. All its bytes are looked at together;
+/// texts are mostly such words.
+fn plain(bytes: &[u8]) -> Option<(usize, u128)> {
+    const ONES: u128 = u128::from_ne_bytes([1; 16]);
+    const TOPS: u128 = ONES << 7;
+    let sixteen: [u8; LONGEST] = *bytes.first_chunk()?;
+    // The first byte lowest. Bytes of ASCII plus a number below 128 stay in their bytes.
+    let word = u128::from_le_bytes(sixteen);
+    let lower = word | (ONES * 0x20);
+    let low = lower & !TOPS;
+    let letters =
+        (low + ONES * (0x80 - u128::from(b'a'))) & !(low + ONES * (0x7f - u128::from(b'z'))) & !lower & TOPS;
+    let length = (!letters & TOPS).trailing_zeros() as usize / 8;
+    let after = bytes.get(length).copied()?;
+    let is_part = after.is_ascii_digit() || after == b'_' || after >= 0x80;
+    let rest = u128::MAX.checked_shr(128 - 8 * length as u32)?;
+    // Capitals lack the bit that `lower` has.
+    let capitals = !word & (ONES * 0x20) & rest & !0xff;
+    (!is_part && !after.is_ascii_alphabetic() && capitals == 0)
+        .then(|| (length, (lower & rest).swap_bytes() >> (128 - 8 * length)))
+}
+
 #[derive(Debug)]
 struct Reader {
     seen: Seen,
@@ -163,6 +188,12 @@ impl Reader {
     /// Reads a word, in any script, and returns where it ends.
     fn word(&mut self, text: &str, start: usize) -> usize {
         let bytes = text.as_bytes();
+        if let Some((length, key)) = plain(&bytes[start..]) {
+            self.seen.letters.latin += length as u32;
+            let i = start + length;
+            self.said(bytes, start..i, key);
+            return i;
+        }
         let mut key = 0u128;
         let mut i = start;
         let (mut letters, mut joined) = (0, false);
@@ -219,25 +250,30 @@ impl Reader {
         }
         self.seen.letters.latin += letters;
         self.seen.code_marks += u32::from(joined);
-        if i - start == 1 {
-            self.letter(bytes, start);
+        self.said(bytes, start..i, key);
+        i
+    }
+
+    /// Takes in the word that lies here.
+    fn said(&mut self, bytes: &[u8], word: Range<usize>, key: u128) {
+        if word.len() == 1 {
+            self.letter(bytes, word.start);
         } else {
             self.before = Before::Nothing;
         }
         // "Option 1:"
-        if i - start == 6
-            && bytes[start..i].eq_ignore_ascii_case(b"option")
-            && let [b' ', name @ (b'A'..=b'Z' | b'1'..=b'9'), b':', ..] = bytes[i..]
+        if word.len() == 6
+            && let [b' ', name @ (b'A'..=b'Z' | b'1'..=b'9'), b':', ..] = bytes[word.end..]
+            && bytes[word.clone()].eq_ignore_ascii_case(b"option")
         {
             self.option(name);
         }
         self.asking = self.asking.saturating_sub(1);
-        if i - start <= LONGEST
+        if word.len() <= LONGEST
             && let Some((hint, slot)) = hints::look_up(key)
         {
             self.hint(hint, slot);
         }
-        i
     }
 
     /// A word of one letter: an option, a variable, or C++.
@@ -359,6 +395,28 @@ impl Reader {
         let place = letter.wrapping_sub(if letter.is_ascii_digit() { b'1' } else { b'A' });
         if place == self.seen.options {
             self.seen.options += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_plain_word_is_read_whole_and_as_its_letters(text in "[a-cA-Cy-zY-Z@\\[`{ 19_é.]{0,24}") {
+            let bytes = text.as_bytes();
+            let length = bytes.iter().take_while(|b| b.is_ascii_alphabetic()).count();
+            let after = bytes.get(length).copied();
+            let is_plain = (1..=LONGEST).contains(&length)
+                && bytes.len() >= LONGEST
+                && after.is_some_and(|b| b.is_ascii() && !b.is_ascii_alphanumeric() && b != b'_')
+                && !bytes[1..length].iter().any(u8::is_ascii_uppercase);
+            let key = || hints::key(text[..length].to_ascii_lowercase().as_bytes());
+            prop_assert_eq!(plain(bytes), is_plain.then(|| (length, key())));
         }
     }
 }

@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use kalibr_core::counters::{Cell, Count, Epoch};
 use kalibr_core::ids::TraceId;
 use kalibr_core::safety::Side;
@@ -45,19 +46,46 @@ const REPAIR: &str = "
 
 /// Compares, and with `repair` puts right what is wrong. Looks without a lock first: most ledgers need no more.
 pub(super) fn recount(connection: &mut Connection, repair: bool) -> Result<Recount, Problem> {
+    let look = look(connection)?;
+    if look.found.wrong == 0 || !repair {
+        return Ok(look.found);
+    }
+    put_right(connection, look)
+}
+
+/// What was found, and in which version of the file. The scratch table keeps it for [`put_right`].
+struct Look {
+    found: Recount,
+    version: i64,
+}
+
+fn look(connection: &mut Connection) -> Result<Look, Problem> {
     connection.execute_batch(SCRATCH)?;
     let transaction = connection.transaction()?;
-    let found = balance(&transaction)?;
-    transaction.rollback()?;
-    if found.wrong == 0 || !repair {
-        return Ok(found);
-    }
-    // Nobody may write between what is counted and what is put right.
+    let look = Look { version: version(&transaction)?, found: balance(&transaction)? };
+    transaction.commit()?;
+    Ok(look)
+}
+
+/// Nobody may write between what is counted and what is put right: whatever was written since the look, all is counted
+/// again under the lock.
+fn put_right(
+    connection: &mut Connection,
+    Look { mut found, version: seen }: Look,
+) -> Result<Recount, Problem> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found = balance(&transaction)?;
+    if version(&transaction)? != seen {
+        transaction.execute_batch("DELETE FROM temp.balance; DELETE FROM temp.beyond_cap;")?;
+        found = balance(&transaction)?;
+    }
     transaction.execute_batch(REPAIR)?;
     transaction.commit()?;
     Ok(Recount { repaired: true, ..found })
+}
+
+/// A number that is another after any commit of another connection, of whatever process.
+fn version(transaction: &Transaction<'_>) -> Result<i64, Problem> {
+    Ok(transaction.query_row("PRAGMA data_version", [], |row| row.get(0))?)
 }
 
 /// Puts right what is wrong, as part of a transaction that holds the lock.
@@ -123,7 +151,7 @@ fn count(transaction: &Transaction<'_>) -> Result<u64, Problem> {
     let mut decisions = decisions.query([])?;
     let mut attempts = Stream::new(attempts.query([])?, 0, |row| codec::attempt(row, 1))?;
     let mut signals = Stream::new(signals.query([])?, 7, codec::signal)?;
-    let mut sums = Sums { transaction, scopes: HashMap::new(), cells: HashMap::new() };
+    let mut sums = Sums { transaction, scopes: HashMap::default(), cells: HashMap::default() };
     let (mut trace, mut number) = (Trace::default(), 0);
     while let Some(row) = decisions.next()? {
         let id = codec::trace(row.get(0)?);
@@ -188,8 +216,8 @@ impl<'s, T> Stream<'s, T> {
 struct Sums<'t> {
     transaction: &'t Transaction<'t>,
     /// Numbers for scopes, which are large and few beside the cells.
-    scopes: HashMap<Scope, u32>,
-    cells: HashMap<(u32, Cell), Count>,
+    scopes: HashMap<Scope, u32, RandomState>,
+    cells: HashMap<(u32, Cell), Count, RandomState>,
 }
 
 impl Sums<'_> {
@@ -231,5 +259,79 @@ impl Sums<'_> {
             ])?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use kalibr_core::ids::{Bucket, Goal, PathId, Timestamp};
+    use kalibr_core::path::PathSpec;
+
+    use super::*;
+    use crate::facts::{DecisionFact, DecisionKind, Fact, Marks};
+    use crate::ledger::{Ledger, PathUpdate};
+    use crate::sqlite::SqliteLedger;
+
+    fn decide(ledger: &SqliteLedger, goal: GoalId, path: PathId, n: u8) {
+        let decision = DecisionFact {
+            trace: TraceId::from_bytes([n; 16]),
+            goal,
+            pipeline: None,
+            bucket: Bucket::default(),
+            epoch: Epoch(0),
+            kind: DecisionKind::Routed,
+            path,
+            propensity: 1.0,
+            table_version: 1,
+            considered: [].into(),
+            model: None,
+            session: None,
+            user: None,
+            marks: Marks::default(),
+            at: Timestamp(0),
+        };
+        let attempt = crate::facts::AttemptFact {
+            trace: decision.trace,
+            index: 0,
+            path,
+            reply: kalibr_core::outcome::Reply::Answered,
+            category: None,
+            status: None,
+            prompt_tokens: None,
+            completion_tokens: None,
+            latency_ms: None,
+            at: Timestamp(0),
+        };
+        ledger.commit(&[Fact::Decision(Box::new(decision)), Fact::Attempt(attempt)]).unwrap();
+    }
+
+    #[test]
+    fn what_is_written_between_the_look_and_the_repair_is_counted_too() {
+        for meanwhile in ["DELETE FROM counters", "SELECT 1", "UPDATE goals SET settings = settings"] {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("ledger.db");
+            let ledger = SqliteLedger::open(&file).unwrap();
+            let path = PathSpec::model("a").unwrap();
+            let name = Goal::new("g").unwrap();
+            let put =
+                ledger.put_goal(&name, None, std::slice::from_ref(&path), PathUpdate::Replace, Timestamp(0));
+            let (goal, path) = (put.unwrap().0.id, path.id());
+            (1..=5).for_each(|n| decide(&ledger, goal, path, n));
+            let other = Connection::open(&file).unwrap();
+            other.execute_batch("UPDATE counters SET n = n + 3").unwrap();
+            let repaired = ledger.with(&Mutex::default(), |connection| {
+                let look = look(connection)?;
+                assert_eq!(look.found.wrong, 1);
+                if meanwhile != "SELECT 1" {
+                    decide(&ledger, goal, path, 9);
+                }
+                other.execute_batch(meanwhile)?;
+                put_right(connection, look)
+            });
+            assert_eq!(repaired.unwrap().decisions, if meanwhile == "SELECT 1" { 5 } else { 6 });
+            assert_eq!(ledger.recount(false).unwrap().wrong, 0, "{meanwhile}");
+        }
     }
 }
