@@ -14,6 +14,7 @@ use arc_swap::{ArcSwap, Guard};
 use kalibr_core::counters::{Counters, Epoch};
 use kalibr_core::ids::{Bucket, PathId, Pipeline};
 use kalibr_core::learner::Learner;
+use kalibr_core::moved::Moved;
 use kalibr_core::path::PathSpec;
 use kalibr_core::posterior::{Posterior, Subject};
 use kalibr_store::{
@@ -26,9 +27,11 @@ use crate::clock::Clock;
 use crate::engine::Refresh;
 use crate::goal::{EpochClock, GoalState, TableKey};
 use crate::goal_map::GoalMap;
+use crate::learn::changes::Changes as Moves;
 use crate::learn::watch::Watch;
 use crate::outages::Outages;
 
+mod changes;
 mod watch;
 
 /// How often changes of other processes are looked for.
@@ -65,6 +68,7 @@ struct Kept {
     calls: Option<Calls>,
     learner: Learner<Family, Bucket>,
     watch: Watch,
+    moves: Moves,
     outages: Arc<Outages>,
 }
 
@@ -76,6 +80,7 @@ impl Kept {
             calls: None,
             learner: Learner::default(),
             watch: Watch::default(),
+            moves: Moves::default(),
             outages,
         }
     }
@@ -281,6 +286,11 @@ impl Learned {
         let config = goal.settings.learner();
         let own = kept.learner.own(counters, &subjects, &config);
         kept.learner.given(&family(scope), Some(&scope.bucket), &subjects, own, &config)
+    }
+
+    /// What changed in a scope, oldest first. Waits for the refresher: not for deciding.
+    pub(crate) fn moved(&self, scope: &Scope) -> Vec<Moved> {
+        lock(&self.kept).moves.of(scope)
     }
 
     pub(crate) fn stop(&self) {
@@ -490,8 +500,11 @@ impl Learned {
         // Those of this process are not all in the ledger's last rows, and those that are would be counted twice.
         let calls = lock(&self.kept).calls.take();
         kept.calls = Some(calls.map_or_else(|| read_calls(ledger), Ok)?);
+        kept.moves = std::mem::take(&mut lock(&self.kept).moves);
+        kept.moves.clear();
         let all: BTreeSet<Scope> = kept.counters.keys().cloned().collect();
         rebuild(&goals, &mut kept, &all, clock, seq);
+        kept.moves.tell = true;
         *lock(&self.kept) = kept;
         self.goals.store(Arc::new(goals));
         self.applied(seq);
@@ -522,7 +535,8 @@ fn rebuild(goals: &GoalMap, kept: &mut Kept, scopes: &BTreeSet<Scope>, clock: &C
         if let (Some(goal), Some(counters)) = (goals.numbered(scope.goal), kept.counters.get(scope)) {
             goal.epochs.saw(counters.newest(), clock.now());
             let subjects = kept.subjects(goal);
-            let own = kept.learner.own(counters, &subjects, &goal.settings.learner());
+            let (own, moved) = kept.learner.own_and_moved(counters, &subjects, &goal.settings.learner());
+            kept.moves.put(goal, scope, moved, counters.newest());
             kept.learner.teach(&family(scope), &scope.bucket, &subjects, &own);
             heard.push((goal, scope, counters, own));
         }
