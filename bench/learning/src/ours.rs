@@ -10,6 +10,7 @@ use kalibr_core::counters::{Cell, Counters, Epoch};
 use kalibr_core::evidence::{Signal, Source, Strength, Value};
 use kalibr_core::ids::{PathId, SignalId, Timestamp};
 use kalibr_core::learner::Learner;
+use kalibr_core::moved::What;
 use kalibr_core::objective::{Objective, Offer, Spend, expected_spend};
 use kalibr_core::outcome::Reply;
 use kalibr_core::policy::uniform;
@@ -70,6 +71,7 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("probability", "how probable it must be that a cheaper path is within delta"),
     ("maturity", "on: fresh verdicts count less where verdicts are taken back; off"),
     ("silence", "on: silence counts where it says something; off"),
+    ("level", "on: paths that move together are taken for the level of the goal; off"),
     ("reliability", "on: learned; off: what is believed of a source beforehand"),
 ];
 
@@ -82,6 +84,7 @@ pub(crate) const PARTS: &[(&str, &str)] = &[
     ("sharing over goals", "sharing=off"),
     ("maturity", "maturity=off"),
     ("silence", "silence=off"),
+    ("telling the level from paths", "level=off"),
     ("buckets, added instead", "buckets=on"),
     ("a floor", "floor=0"),
     ("the floor, .2 % instead", "floor=0.002"),
@@ -132,6 +135,7 @@ impl Settings {
             }
             "maturity" => learner.maturity = switch()?,
             "silence" => learner.silence = switch()?,
+            "level" => learner.fading.level = switch()?,
             "reliability" => self.reliability = switch()?,
             _ => bail!(
                 "no setting {key:?}: there are {}",
@@ -156,6 +160,8 @@ pub(crate) struct Ours {
     scopes: BTreeMap<(u32, Bucket), Scope>,
     open: HashMap<u32, Open>,
     seed: u64,
+    /// How often the level was said to have moved.
+    alerts: u32,
 }
 
 /// The class of a request, `all` where none is known.
@@ -170,6 +176,8 @@ struct Scope {
     computed: u32,
     /// By path.
     spend: Vec<Spend>,
+    /// The newest epoch when the level was last said to have moved.
+    told: Option<u32>,
 }
 
 /// A decision that may still be heard of.
@@ -192,6 +200,7 @@ impl Ours {
             scopes: BTreeMap::new(),
             open: HashMap::new(),
             seed,
+            alerts: 0,
         }
     }
 
@@ -203,7 +212,16 @@ impl Ours {
         let scope = self.scopes.entry((goal, bucket)).or_default();
         let subjects: Vec<Subject> = self.paths.iter().map(|path| Subject::unknown(*path)).collect();
         let config = &self.settings.learner;
-        let posteriors = self.learner.posteriors(&goal, &bucket, &scope.counters, &subjects, config);
+        let (own, moved) = self.learner.own_and_moved(&scope.counters, &subjects, config);
+        self.learner.teach(&goal, &bucket, &subjects, &own);
+        let posteriors = self.learner.given(&goal, Some(&bucket), &subjects, own, config);
+        // As the engine tells: once of each change, however its place shifts as more is heard.
+        for level in moved.iter().filter(|moved| moved.what == What::Level) {
+            if scope.told.is_none_or(|told| level.since_epoch > told) {
+                scope.told = Some(scope.counters.newest().0);
+                self.alerts += 1;
+            }
+        }
         let known: Vec<Known> = posteriors
             .iter()
             .enumerate()
@@ -242,6 +260,10 @@ impl Ours {
 }
 
 impl Policy for Ours {
+    fn alerts(&self) -> u32 {
+        self.alerts
+    }
+
     fn choose(&mut self, request: &Request) -> anyhow::Result<Chosen> {
         let goal = request.goal;
         let bucket = request.prompt.as_ref().filter(|_| self.settings.buckets).map_or("all", |p| p.bucket);

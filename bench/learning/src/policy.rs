@@ -48,6 +48,11 @@ pub(crate) trait Policy {
 
     /// Is told the truth about the path that it just chose. Only the bounds listen: it is what no learner can know.
     fn told(&mut self, _request: &Request, _path: usize, _good: bool) {}
+
+    /// How often it said that all paths became better or worse together.
+    fn alerts(&self) -> u32 {
+        0
+    }
 }
 
 /// What policies are put in: all decisions of a run, and what would come of each path on each of them.

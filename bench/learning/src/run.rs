@@ -46,6 +46,8 @@ pub(crate) struct Outcome {
     pub(crate) quality: f64,
     /// Mean dollars of a decision.
     pub(crate) dollars: f64,
+    /// How often it said that all paths became better or worse together.
+    pub(crate) alerts: u32,
     /// Seconds it took, simulator included.
     pub(crate) seconds: f64,
 }
@@ -77,7 +79,8 @@ pub(crate) fn play(world: &dyn World, policy: &mut dyn Policy) -> anyhow::Result
         meter.earned(good, dollars);
         queue.extend(world.heard(decision, path));
     }
-    Ok(Outcome { seconds: started.elapsed().as_secs_f64(), ..meter.outcome() })
+    let seconds = started.elapsed().as_secs_f64();
+    Ok(Outcome { alerts: policy.alerts(), seconds, ..meter.outcome() })
 }
 
 /// Signals on their way.

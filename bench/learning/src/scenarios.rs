@@ -29,6 +29,9 @@ pub(crate) fn every() -> Vec<Scenario> {
         mixed(),
         revision(0.22),
         slips(),
+        together(1.0),
+        together(0.2),
+        apart(),
     ];
     for axis in axes() {
         for (_, _, scenario) in axis.scenarios {
@@ -261,6 +264,40 @@ fn slow() -> Scenario {
             Course::Slope { from: (1_500, 0.6), to: (4_500, 0.8) },
         ],
         ..stationary()
+    }
+}
+
+/// A rate that is so far away in log-odds.
+fn moved(rate: f64, by: f64) -> f64 {
+    1.0 / (1.0 + (1.0 / rate - 1.0) * (-by).exp())
+}
+
+/// All paths fall by one in log-odds and rise back: the task became harder, or the judge stricter. Which path is best
+/// never changes.
+fn together(share: f64) -> Scenario {
+    let course = |rate| Course::Steps(vec![(0, rate), (2_000, moved(rate, -1.0)), (4_000, rate)]);
+    Scenario {
+        name: format!("level-{:.0}", 100.0 * share),
+        about: format!(
+            "all of three paths, .80 .70 .60, fall by 1 in log-odds at decision 2,000 (to .60 .46 .36) and rise back at \
+             4,000; truth at once on {:.0} % of decisions",
+            100.0 * share
+        ),
+        paths: [0.8, 0.7, 0.6].map(course).to_vec(),
+        signals: Signals::PERFECT.covering(share),
+        ..stationary()
+    }
+}
+
+/// All paths fall, and the best one further, so that it is the best no more.
+fn apart() -> Scenario {
+    let course = |rate, by| Course::Steps(vec![(0, rate), (2_000, moved(rate, by)), (4_000, rate)]);
+    Scenario {
+        name: "level-apart".into(),
+        about: "as level-100, but the first path falls by 2 in log-odds (to .35)".into(),
+        paths: vec![course(0.8, -2.0), course(0.7, -1.0), course(0.6, -1.0)],
+        recovered: Some(4_000),
+        ..together(1.0)
     }
 }
 

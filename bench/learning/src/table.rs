@@ -11,8 +11,8 @@ pub(crate) fn world(out: &mut impl Write, title: &str, played: &[Played]) -> io:
     let Some(first) = played.first() else { return Ok(()) };
     writeln!(
         out,
-        "  {:40}{:>9} {:17}{:>6}{:>9}{:>8}{:>9}{:>9}   {} / it",
-        "", "regret", "", "best", "again", "quality", "$/1000", "ms/run", first.name
+        "  {:40}{:>9} {:17}{:>6}{:>9}{:>8}{:>9}{:>7}{:>9}   {} / it",
+        "", "regret", "", "best", "again", "quality", "$/1000", "alerts", "ms/run", first.name
     )?;
     let ours = first.each(|outcome| outcome.regret);
     for policy in played {
@@ -28,13 +28,14 @@ pub(crate) fn world(out: &mut impl Write, title: &str, played: &[Played]) -> io:
         let ratio = stats::ratio(&ours[..regret.len().min(ours.len())], &regret);
         writeln!(
             out,
-            "  {:40}{:9.1} {:17}{:6.2}{again:>9}{:8.4}{:9.2}{:9.1}   {:.3} {}",
+            "  {:40}{:9.1} {:17}{:6.2}{again:>9}{:8.4}{:9.2}{:7.2}{:9.1}   {:.3} {}",
             policy.name,
             found.mean,
             interval(found, 1),
             stats::mean(&policy.each(|outcome| outcome.best_share)),
             stats::mean(&policy.each(|outcome| outcome.quality)),
             1e3 * stats::mean(&policy.each(|outcome| outcome.dollars)),
+            stats::mean(&policy.each(|outcome| f64::from(outcome.alerts))),
             1e3 * stats::mean(&policy.each(|outcome| outcome.seconds)),
             ratio.mean,
             interval(ratio, 3),

@@ -12,7 +12,8 @@
 //! max_s [ s·kl(μ_{1:s}, μ_{1:n}) + (n−s)·kl(μ_{s+1:n}, μ_{1:n}) ]  >  ln(3 n^{3/2} / δ)
 //! ```
 //!
-//! It is recomputed from the counters at every refresh; nothing of it is kept.
+//! It is recomputed from the counters at every refresh; nothing of it is kept. Where all paths changed together, it is
+//! asked of what is left when the level is taken out: see [`crate::level`].
 
 /// What was heard of one path in one block of epochs, as so many yes-or-no observations.
 ///
@@ -46,6 +47,22 @@ pub struct Change {
     pub before: f64,
     /// The share of successes in the stretch after it, in 0..=1.
     pub after: f64,
+    /// The logarithm of how much likelier what was heard is with the change than without it, > 0.
+    pub ratio: f64,
+    /// Observations of the stretch that the change was found in.
+    pub n: f64,
+}
+
+impl Change {
+    /// The strictest false-alarm level at which it would still have been found, in 0..=1.
+    pub fn false_alarm(&self) -> f64 {
+        (price(self.n, 1.0) - self.ratio).exp().min(1.0)
+    }
+}
+
+/// The log-likelihood ratio that a change must exceed in a stretch of `n` observations, at a false-alarm level of `delta`.
+pub(crate) fn price(n: f64, delta: f64) -> f64 {
+    (3.0 * n.powf(1.5) / delta).ln()
 }
 
 /// `kl(p, q)` of two Bernoulli distributions, in nats; `q` is kept off 0 and 1.
@@ -68,46 +85,80 @@ pub fn kl(p: f64, q: f64) -> f64 {
 /// assert_eq!(changes(&stream, 0.01)[0].at, 20);
 /// ```
 pub fn changes(spans: &[Span], delta: f64) -> Vec<Change> {
-    let mut sums = vec![Span::default()];
-    for span in spans {
-        let last = sums[sums.len() - 1];
-        sums.push(last.and(*span));
-    }
-    let mut cuts = Vec::new();
-    split(&sums, 0, spans.len(), delta, &mut cuts);
-    cuts.sort_unstable();
-    let between = |from: usize, to: usize| {
-        Span { n: sums[to].n - sums[from].n, successes: sums[to].successes - sums[from].successes }.mean()
-    };
-    (0..cuts.len())
-        .map(|i| {
-            let start = if i == 0 { 0 } else { cuts[i - 1] };
-            let end = cuts.get(i + 1).copied().unwrap_or(spans.len());
-            Change { at: cuts[i], before: between(start, cuts[i]), after: between(cuts[i], end) }
-        })
-        .collect()
+    changes_besides(spans, &[], delta)
 }
 
-fn split(sums: &[Span], from: usize, to: usize, delta: f64, cuts: &mut Vec<usize>) {
-    let total = Span { n: sums[to].n - sums[from].n, successes: sums[to].successes - sums[from].successes };
+/// The same of a path that is known to have changed already: these changes, in order, and those beside them.
+pub fn changes_besides(spans: &[Span], known: &[Change], delta: f64) -> Vec<Change> {
+    let sums = Sums::new(spans);
+    let mut cuts = Vec::new();
+    let mut from = 0;
+    for change in known {
+        split(&sums, from, change.at, delta, &mut cuts);
+        cuts.push(*change);
+        from = change.at;
+    }
+    split(&sums, from, spans.len(), delta, &mut cuts);
+    cuts.sort_unstable_by_key(|cut| cut.at);
+    for i in 0..cuts.len() {
+        let start = if i == 0 { 0 } else { cuts[i - 1].at };
+        let end = cuts.get(i + 1).map_or(spans.len(), |next| next.at);
+        cuts[i].before = sums.between(start, cuts[i].at).mean();
+        cuts[i].after = sums.between(cuts[i].at, end).mean();
+    }
+    cuts
+}
+
+/// A stream of which any stretch is looked up.
+#[derive(Debug)]
+pub(crate) struct Sums(Vec<Span>);
+
+impl Sums {
+    pub(crate) fn new(spans: &[Span]) -> Self {
+        let mut sums = Vec::with_capacity(spans.len() + 1);
+        let mut last = Span::default();
+        sums.push(last);
+        for span in spans {
+            last = last.and(*span);
+            sums.push(last);
+        }
+        Self(sums)
+    }
+
+    /// The spans `from..to` together.
+    pub(crate) fn between(&self, from: usize, to: usize) -> Span {
+        let (from, to) = (self.0[from], self.0[to]);
+        Span { n: to.n - from.n, successes: to.successes - from.successes }
+    }
+
+    /// The strongest change in the spans `from..to`: its log-likelihood ratio, and the first span after it; 0 where
+    /// there is none.
+    pub(crate) fn strongest(&self, from: usize, to: usize) -> (f64, usize) {
+        let total = self.between(from, to);
+        let mean = total.mean();
+        let mut best = (0.0, 0);
+        for cut in from + 1..to {
+            let left = self.between(from, cut);
+            let right = Span { n: total.n - left.n, successes: total.successes - left.successes };
+            let ratio = left.n * kl(left.mean(), mean) + right.n * kl(right.mean(), mean);
+            if ratio > best.0 {
+                best = (ratio, cut);
+            }
+        }
+        best
+    }
+}
+
+fn split(sums: &Sums, from: usize, to: usize, delta: f64, cuts: &mut Vec<Change>) {
+    let total = sums.between(from, to);
     if total.n < 2.0 {
         return;
     }
-    let mean = total.mean();
-    let mut best = (0.0, 0);
-    for cut in from + 1..to {
-        let left =
-            Span { n: sums[cut].n - sums[from].n, successes: sums[cut].successes - sums[from].successes };
-        let right = Span { n: total.n - left.n, successes: total.successes - left.successes };
-        let ratio = left.n * kl(left.mean(), mean) + right.n * kl(right.mean(), mean);
-        if ratio > best.0 {
-            best = (ratio, cut);
-        }
-    }
-    if best.0 > (3.0 * total.n.powf(1.5) / delta).ln() {
-        split(sums, from, best.1, delta, cuts);
-        cuts.push(best.1);
-        split(sums, best.1, to, delta, cuts);
+    let (ratio, at) = sums.strongest(from, to);
+    if ratio > price(total.n, delta) {
+        split(sums, from, at, delta, cuts);
+        cuts.push(Change { at, before: 0.5, after: 0.5, ratio, n: total.n });
+        split(sums, at, to, delta, cuts);
     }
 }
 

@@ -9,7 +9,8 @@
 use crate::counters::{Count, Counters};
 use crate::evidence::Pattern;
 use crate::ids::PathId;
-use crate::posterior::{LearnerConfig, Posterior, Subject, posteriors};
+use crate::moved::Moved;
+use crate::posterior::{LearnerConfig, Posterior, Subject, believe};
 use crate::reliability::{Pool, Reliability};
 use crate::sharing::{Heard, Sharing};
 
@@ -106,7 +107,17 @@ impl<G: Ord + Clone, B: Ord + Clone> Learner<G, B> {
 
     /// What was heard of each of `paths` by these counters alone.
     pub fn own(&self, counters: &Counters, paths: &[Subject], config: &LearnerConfig) -> Vec<Posterior> {
-        posteriors(counters, paths, &self.reliability, config)
+        self.own_and_moved(counters, paths, config).0
+    }
+
+    /// As [`Self::own`], with what changed, oldest first.
+    pub fn own_and_moved(
+        &self,
+        counters: &Counters,
+        paths: &[Subject],
+        config: &LearnerConfig,
+    ) -> (Vec<Posterior>, Vec<Moved>) {
+        believe(counters, paths, &self.reliability, config)
     }
 
     /// Lets other places know what was heard of `paths` in this one, instead of what they knew of it before.

@@ -13,11 +13,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ageing::Ageing;
-use crate::counters::{Count, Counters};
-use crate::drift::{Span, changes};
+use crate::counters::{Count, Counters, Epoch};
+use crate::drift::{Change, Span, changes, changes_besides};
 use crate::evidence::Pattern;
 use crate::fusion::{Soft, fuse, peak};
 use crate::ids::PathId;
+use crate::level::{self, Course, Step, carried};
+use crate::moved::{Moved, What};
 use crate::reliability::{Doubt, Reliability, parts};
 use crate::series::{Series, Slice, effective, score};
 
@@ -71,11 +73,20 @@ pub struct Fading {
     pub restart: Option<f64>,
     /// How many observations a path's own long-run quality is worth once all that was heard of it has faded.
     pub remains: f64,
+    /// Whether paths that change together are taken for the level of the goal: see [`crate::level`].
+    pub level: bool,
 }
 
 impl Default for Fading {
     fn default() -> Self {
-        Self { growth: 0.5, after_change: 150.0, growth_after_change: 0.1, restart: Some(0.1), remains: 2.0 }
+        Self {
+            growth: 0.5,
+            after_change: 150.0,
+            growth_after_change: 0.1,
+            restart: Some(0.1),
+            remains: 2.0,
+            level: true,
+        }
     }
 }
 
@@ -153,6 +164,16 @@ pub fn posteriors(
     reliability: &Reliability,
     config: &LearnerConfig,
 ) -> Vec<Posterior> {
+    believe(counters, paths, reliability, config).0
+}
+
+/// As [`posteriors`], with what changed, oldest first.
+pub fn believe(
+    counters: &Counters,
+    paths: &[Subject],
+    reliability: &Reliability,
+    config: &LearnerConfig,
+) -> (Vec<Posterior>, Vec<Moved>) {
     let ids: Vec<PathId> = paths.iter().map(|subject| subject.path).collect();
     let worth = |path: usize, pattern| reliability.worth(paths[path].model, pattern);
     let ageing = Ageing::learn(counters, &ids, worth, config.maturity, config.silence);
@@ -161,12 +182,19 @@ pub fn posteriors(
         ageing.worth(path, pattern, newest.saturating_sub(epoch.0), worth(path, pattern))
     });
     let ages = series.ages();
-    paths
+    let mut streams: Vec<Stream<'_>> = paths
         .iter()
         .zip(&series.paths)
+        .map(|(subject, slices)| Stream::read(slices, reliability.doubts(subject.model), config))
+        .collect();
+    let steps = follow(&mut streams, config);
+    let moved = moved(&streams, &steps, &series.epochs, &ids, counters);
+    let posteriors = paths
+        .iter()
+        .zip(&streams)
         .zip(tallies(counters, &ids))
-        .map(|((subject, slices), tally)| {
-            let own = quality(slices, &ages, &reliability.doubts(subject.model), config);
+        .map(|((subject, stream), tally)| {
+            let own = stream.quality(&ages, &steps, config);
             let posterior = Posterior {
                 success: own,
                 quality: own,
@@ -178,7 +206,66 @@ pub fn posteriors(
             };
             posterior.given(Beta::UNIFORM, subject.available)
         })
-        .collect()
+        .collect();
+    (posteriors, moved)
+}
+
+/// Finds the steps of the level, and what each path changed beside them.
+fn follow(streams: &mut [Stream<'_>], config: &LearnerConfig) -> Vec<Step> {
+    let Some(delta) = config.fading.restart.filter(|_| config.fading.level && config.half_life.is_some())
+    else {
+        return Vec::new();
+    };
+    let heard: Vec<Vec<Span>> = streams.iter().map(|stream| stream.spans.clone()).collect();
+    let alone: Vec<Vec<Change>> = streams.iter().map(|stream| stream.changes.clone()).collect();
+    let Course { steps, apart } = level::course(&heard, &alone, delta);
+    if !steps.is_empty() {
+        for (stream, apart) in streams.iter_mut().zip(&apart) {
+            stream.level = carried(&stream.spans, &steps);
+            stream.changes = changes_besides(&stream.level, apart, delta);
+        }
+    }
+    steps
+}
+
+/// What changed, for people: the shares are as they were heard, from one change to the next.
+fn moved(
+    streams: &[Stream<'_>],
+    steps: &[Step],
+    epochs: &[Epoch],
+    paths: &[PathId],
+    counters: &Counters,
+) -> Vec<Moved> {
+    let own = |stream: &Stream<'_>| stream.changes.iter().map(|change| change.at).collect::<Vec<_>>();
+    let mut moved: Vec<Moved> = Vec::new();
+    let mut tell = |what: What, at: usize, before: f64, after: f64, false_alarm: f64| {
+        moved.push(Moved { what, since_epoch: epochs[at].0, calls_since: 0, before, after, false_alarm });
+    };
+    for step in steps {
+        tell(What::Level, step.at, step.before, step.after, step.false_alarm);
+    }
+    for (stream, path_id) in streams.iter().zip(paths) {
+        let mut cuts: Vec<usize> = own(stream).into_iter().chain(steps.iter().map(|step| step.at)).collect();
+        cuts.sort_unstable();
+        for change in &stream.changes {
+            let start = cuts.iter().rev().find(|at| **at < change.at).copied().unwrap_or(0);
+            let end = cuts.iter().find(|at| **at > change.at).copied().unwrap_or(stream.spans.len());
+            let mean = |from: usize, to: usize, otherwise: f64| {
+                let heard = stream.spans[from..to].iter().fold(Span::default(), |sum, span| sum.and(*span));
+                if heard.n > 0.0 { heard.mean() } else { otherwise }
+            };
+            let (before, after) = (mean(start, change.at, change.before), mean(change.at, end, change.after));
+            let what = What::Path { path_id: *path_id };
+            tell(what, change.at, before, after, change.false_alarm());
+        }
+    }
+    for (cell, count) in counters.evidence().filter(|(cell, _)| paths.contains(&cell.path)) {
+        for moved in moved.iter_mut().filter(|moved| moved.since_epoch <= cell.epoch.0) {
+            moved.calls_since += count.n;
+        }
+    }
+    moved.sort_by_key(|moved| (moved.since_epoch, moved.what));
+    moved
 }
 
 /// Calls of one path.
@@ -200,39 +287,95 @@ fn tallies(counters: &Counters, paths: &[PathId]) -> Vec<Tally> {
     tallies
 }
 
-/// The quality of a path from its slices and their ages.
-fn quality(slices: &[Slice], ages: &[f64], doubts: &[Doubt], config: &LearnerConfig) -> Beta {
-    let whole = Slice {
-        exact: slices.iter().fold(Span::default(), |sum, s| sum.and(s.exact)),
-        soft: slices.iter().flat_map(|s| s.soft.iter().copied()).collect(),
-    };
-    let all = fused(Beta::UNIFORM, &whole, doubts);
-    let Some(half_life) = config.half_life else { return all };
-    let fading = &config.fading;
-    let spans = effective(slices, all.mean());
-    let changes = fading.restart.map_or_else(Vec::new, |delta| changes(&spans, delta));
-    let from = changes.last().map_or(0, |change| change.at);
-    // How long the regime has lasted: the age of its oldest evidence.
-    let lasted = (from..spans.len()).find(|&i| spans[i].n > 0.0).map_or(0.0, |i| ages[i]);
-    let half_life = if changes.is_empty() {
-        half_life + fading.growth * lasted
-    } else {
-        fading.after_change + fading.growth_after_change * lasted
-    };
-    let mut kept = Slice::default();
-    for (slice, age) in slices.iter().zip(ages).skip(from) {
-        let weight = (-age / half_life).exp2();
-        kept.exact.n += weight * slice.exact.n;
-        kept.exact.successes += weight * slice.exact.successes;
-        kept.soft.extend(slice.soft.iter().map(|(z, s)| (*z, Soft { n: weight * s.n, ..*s })));
+/// What was heard of one path.
+struct Stream<'a> {
+    slices: &'a [Slice],
+    doubts: Vec<Doubt>,
+    whole: Slice,
+    /// By all that was heard, however long ago.
+    all: Beta,
+    /// As plain observations.
+    spans: Vec<Span>,
+    /// The same as it would have been heard on the level of today.
+    level: Vec<Span>,
+    /// Of the path alone, on that level.
+    changes: Vec<Change>,
+}
+
+impl<'a> Stream<'a> {
+    fn read(slices: &'a [Slice], doubts: Vec<Doubt>, config: &LearnerConfig) -> Self {
+        let whole = Slice {
+            exact: slices.iter().fold(Span::default(), |sum, s| sum.and(s.exact)),
+            soft: slices.iter().flat_map(|s| s.soft.iter().copied()).collect(),
+        };
+        let all = fused(Beta::UNIFORM, &whole, &doubts);
+        let (mut spans, mut alone) = (Vec::new(), Vec::new());
+        if config.half_life.is_some() {
+            spans = effective(slices, all.mean());
+            alone = config.fading.restart.map_or_else(Vec::new, |delta| changes(&spans, delta));
+        }
+        Self { slices, doubts, whole, all, level: spans.clone(), spans, changes: alone }
     }
-    // What has faded leaves the long-run level behind, as a weak belief: an idle path drifts back to what it used to be
-    // and not to a coin toss, so a path that was good before it fell is tried again sooner than one that never was.
-    let total = whole.weight();
-    let faded = if total > 0.0 { 1.0 - kept.weight() / total } else { 0.0 };
-    let own = fading.remains * faded;
-    let base = Beta { alpha: 1.0 - faded + own * all.mean(), beta: 1.0 - faded + own * (1.0 - all.mean()) };
-    fused(base, &kept, doubts)
+
+    /// The quality of the path at these ages of its slices.
+    fn quality(&self, ages: &[f64], steps: &[Step], config: &LearnerConfig) -> Beta {
+        let Some(half_life) = config.half_life else { return self.all };
+        let fading = &config.fading;
+        let from = self.changes.last().map_or(0, |change| change.at);
+        // How long the regime has lasted: the age of its oldest evidence.
+        let lasted = (from..self.spans.len()).find(|&i| self.spans[i].n > 0.0).map_or(0.0, |i| ages[i]);
+        let half_life = if self.changes.is_empty() {
+            half_life + fading.growth * lasted
+        } else {
+            fading.after_change + fading.growth_after_change * lasted
+        };
+        let kept = |from: usize, to: usize| {
+            let mut kept = Slice::default();
+            for (slice, age) in self.slices[from..to].iter().zip(&ages[from..to]) {
+                let weight = (-age / half_life).exp2();
+                kept.exact.n += weight * slice.exact.n;
+                kept.exact.successes += weight * slice.exact.successes;
+                kept.soft.extend(slice.soft.iter().map(|(z, s)| (*z, Soft { n: weight * s.n, ..*s })));
+            }
+            kept
+        };
+        let last = steps.last().map_or(from, |step| step.at.max(from));
+        let now = kept(last, self.slices.len());
+        let (carried, carried_weight) = self.carried(from, steps, kept);
+        // What has faded leaves the long-run level behind, as a weak belief: an idle path drifts back to what it used to
+        // be and not to a coin toss, so a path that was good before it fell is tried again sooner than one that never was.
+        let total = self.whole.weight();
+        let faded = if total > 0.0 { 1.0 - (carried_weight + now.weight()) / total } else { 0.0 };
+        let own = fading.remains * faded;
+        let mean = if steps.is_empty() { self.all.mean() } else { self.long_run() };
+        let base = Beta {
+            alpha: 1.0 - faded + own * mean + carried.successes,
+            beta: 1.0 - faded + own * (1.0 - mean) + (carried.n - carried.successes),
+        };
+        fused(base, &now, &self.doubts)
+    }
+
+    /// What was heard since block `from` and before steps of the level, carried over them; and what it weighed before.
+    /// Soft evidence is read on its own side of a step.
+    fn carried(&self, from: usize, steps: &[Step], kept: impl Fn(usize, usize) -> Slice) -> (Span, f64) {
+        let (mut carried, mut weight, mut start) = (Span::default(), 0.0, from);
+        for (at, step) in steps.iter().enumerate().filter(|(_, step)| step.at > from) {
+            let piece = kept(start, step.at);
+            let Beta { alpha, beta } = fused(Beta::UNIFORM, &piece, &self.doubts);
+            let heard = Span { n: (alpha + beta - 2.0).max(0.0), successes: (alpha - 1.0).max(0.0) };
+            let by = steps[at..].iter().map(|step| step.by).sum();
+            carried = carried.and(level::known(heard, by, steps.len() - at));
+            weight += piece.weight();
+            start = step.at;
+        }
+        (carried, weight)
+    }
+
+    /// The path's long-run quality, on the level of today.
+    fn long_run(&self) -> f64 {
+        let all = self.level.iter().fold(Span { n: 2.0, successes: 1.0 }, |sum, span| sum.and(*span));
+        all.mean()
+    }
 }
 
 /// What `base` becomes after a slice of evidence.

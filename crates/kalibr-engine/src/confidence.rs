@@ -3,6 +3,7 @@
 use kalibr_core::confidence::{PathConfidence, Seen, Verdict, confidence, matured};
 use kalibr_core::counters::Counters;
 use kalibr_core::ids::PathId;
+use kalibr_core::moved::Moved;
 use kalibr_core::objective::Objective;
 use kalibr_core::policy::PolicyTable;
 use serde::Serialize;
@@ -17,6 +18,24 @@ pub struct Conclusion {
     pub verdict: Verdict,
     /// The verdict for people.
     pub sentence: String,
+}
+
+/// A change of how well answers serve, and how to say it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ChangeInfo {
+    /// The change.
+    #[serde(flatten)]
+    pub moved: Moved,
+    /// The change for people.
+    pub sentence: String,
+}
+
+impl ChangeInfo {
+    /// The changes of a goal's pipeline and bucket.
+    pub(crate) fn all(goal: &GoalState, moved: Vec<Moved>) -> Vec<Self> {
+        let say = |moved: Moved| Self { sentence: moved.sentence(|id| goal.label(id)), moved };
+        moved.into_iter().map(say).collect()
+    }
 }
 
 /// How sure one may be of each path of this table, and of all together; `shares` are their shares of the next requests.
@@ -41,7 +60,6 @@ pub(crate) fn conclude(
         })
         .collect();
     let confidence = confidence(&seen, Objective::default().delta(), goal.settings.floor);
-    let name = |id| goal.path(id).map_or_else(|| id.to_string(), |path| path.spec.label());
-    let sentence = confidence.verdict.sentence(name);
+    let sentence = confidence.verdict.sentence(|id| goal.label(id));
     (confidence.paths, Conclusion { verdict: confidence.verdict, sentence })
 }

@@ -11,7 +11,7 @@ use kalibr_store::{AttemptFact, DecisionKind, DecisionRecord, Scope, StoreError}
 use serde::Serialize;
 
 use crate::clock::rfc3339;
-use crate::confidence::{Conclusion, conclude};
+use crate::confidence::{ChangeInfo, Conclusion, conclude};
 use crate::engine::Engine;
 use crate::goal::{GoalState, TableKey};
 
@@ -57,6 +57,8 @@ pub struct Explanation {
     pub effect: Vec<Effect>,
     /// What may be concluded of the goal's paths now, in this pipeline and bucket; `null` when the goal is gone.
     pub verdict: Option<Conclusion>,
+    /// When answers became better or worse in this pipeline and bucket, oldest first; empty when the goal is gone.
+    pub changes: Vec<ChangeInfo>,
 }
 
 /// Why a decision counts nothing.
@@ -268,6 +270,11 @@ impl Engine {
             .collect();
         let effect = goal.as_ref().map(|goal| self.effect(goal, record, &trace, moved(goal), &name));
         let (effect, verdict) = effect.unzip();
+        let active = goal.as_ref().filter(|goal| goal.record.active);
+        let changes = active.map(|goal| {
+            let (pipeline, bucket) = (decision.pipeline.clone(), decision.bucket.clone());
+            ChangeInfo::all(goal, self.learned().moved(&Scope { goal: decision.goal, pipeline, bucket }))
+        });
         Explanation {
             trace_id: decision.trace,
             goal: record.goal.clone(),
@@ -297,7 +304,8 @@ impl Engine {
             attempts,
             evidence: evidence(record),
             effect: effect.unwrap_or_default(),
-            verdict: verdict.filter(|_| goal.is_some_and(|goal| goal.record.active)),
+            verdict: verdict.filter(|_| active.is_some()),
+            changes: changes.unwrap_or_default(),
         }
     }
 

@@ -273,6 +273,11 @@ impl GoalState {
         self.record.paths.iter().find(|path| path.id == id)
     }
 
+    /// A path's model, tools and params in short; its id when the goal no longer has it.
+    pub(crate) fn label(&self, id: PathId) -> String {
+        self.path(id).map_or_else(|| id.to_string(), |path| path.spec.label())
+    }
+
     pub(crate) fn table(&self, key: &TableKey) -> Arc<Table> {
         self.tables.load().get(key).map_or_else(|| self.unknown(), Arc::clone)
     }

@@ -7,7 +7,7 @@ use kalibr_store::Scope;
 use serde::Serialize;
 
 use crate::clock::rfc3339;
-use crate::confidence::{Conclusion, conclude};
+use crate::confidence::{ChangeInfo, Conclusion, conclude};
 use crate::engine::Engine;
 use crate::goal::{GoalSettings, GoalState, TableKey};
 use crate::learn::Learned;
@@ -65,6 +65,8 @@ pub struct LearnedScope {
     pub table_version: u64,
     /// Whether a path is the best, whether it matters, or how much more it takes to say so.
     pub verdict: Conclusion,
+    /// When answers became better or worse, oldest first: of one path, or of all together (the *level*), which is an alert.
+    pub changes: Vec<ChangeInfo>,
     /// Each path, in the goal's order.
     pub paths: Vec<LearnedPath>,
 }
@@ -186,5 +188,7 @@ fn scope(goal: &GoalState, key: TableKey, table: &Table, learned: &Learned) -> L
             attempts: entry.posterior.attempts,
         })
         .collect();
-    LearnedScope { pipeline: key.pipeline, bucket: key.bucket, table_version: table.version, verdict, paths }
+    let changes = ChangeInfo::all(goal, learned.moved(&counted));
+    let table_version = table.version;
+    LearnedScope { pipeline: key.pipeline, bucket: key.bucket, table_version, verdict, changes, paths }
 }

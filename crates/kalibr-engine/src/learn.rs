@@ -15,6 +15,7 @@ use arc_swap::{ArcSwap, Guard};
 use kalibr_core::counters::{Counters, Epoch};
 use kalibr_core::ids::{Bucket, Pipeline};
 use kalibr_core::learner::Learner;
+use kalibr_core::moved::Moved;
 use kalibr_core::posterior::{Posterior, Subject};
 use kalibr_store::{
     CallRecord, Change, Changes, CounterRow, GoalId, GoalRecord, Ledger, Piece, Scope, StoreError,
@@ -27,11 +28,13 @@ use crate::engine::Refresh;
 use crate::goal::{EpochClock, GoalState, TableKey};
 use crate::goal_map::GoalMap;
 use crate::learn::alike::{Settings, Specs};
+use crate::learn::changes::Changes as Moves;
 use crate::learn::threads::side_by_side;
 use crate::learn::watch::Watch;
 use crate::outages::Outages;
 
 mod alike;
+mod changes;
 mod threads;
 mod watch;
 
@@ -74,6 +77,7 @@ struct Kept {
     calls: Option<Calls>,
     learner: Learner<Family, Bucket>,
     watch: Watch,
+    moves: Moves,
     outages: Arc<Outages>,
 }
 
@@ -86,6 +90,7 @@ impl Kept {
             calls: None,
             learner: Learner::default(),
             watch: Watch::default(),
+            moves: Moves::default(),
             outages,
         }
     }
@@ -259,6 +264,11 @@ impl Learned {
         let config = goal.settings.learner();
         let own = kept.learner.own(counters, &subjects, &config);
         kept.learner.given(&family(scope), Some(&scope.bucket), &subjects, own, &config)
+    }
+
+    /// What changed in a scope, oldest first. Waits for the refresher: not for deciding.
+    pub(crate) fn moved(&self, scope: &Scope) -> Vec<Moved> {
+        lock(&self.kept).moves.of(scope)
     }
 
     pub(crate) fn stop(&self) {
@@ -484,9 +494,12 @@ impl Learned {
         // Those of this process are not all in the ledger's last rows, and those that are would be counted twice.
         let calls = lock(&self.kept).calls.take();
         kept.calls = Some(calls.map_or_else(|| read_calls(ledger), Ok)?);
+        kept.moves = std::mem::take(&mut lock(&self.kept).moves);
+        kept.moves.clear();
         let all: BTreeSet<Scope> = kept.counters.keys().cloned().collect();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         rebuild(&goals, &mut kept, &all, (clock, seq), threads);
+        kept.moves.tell = true;
         *lock(&self.kept) = kept;
         self.goals.store(Arc::new(goals));
         self.applied(seq);
@@ -536,23 +549,24 @@ fn rebuild(
         .collect();
     // A goal's tables are swapped in one after the other.
     let of_goals: Vec<_> = counted.chunk_by(|(_, a), (_, b)| a.goal == b.goal).collect();
-    let heard = side_by_side(of_goals, threads, |scopes| {
+    let mut heard = side_by_side(of_goals, threads, |scopes| {
         let own = |(goal, scope): &(&Arc<GoalState>, &Scope)| {
             let counters = &kept.counters[*scope];
             goal.epochs.saw(counters.newest(), clock.now());
-            kept.learner.own(counters, &kept.subjects(goal), &goal.settings.learner())
+            kept.learner.own_and_moved(counters, &kept.subjects(goal), &goal.settings.learner())
         };
         (scopes, scopes.iter().map(own).collect::<Vec<_>>())
     });
-    for (scopes, own) in &heard {
-        for ((goal, scope), own) in scopes.iter().zip(own) {
+    for (scopes, own) in &mut heard {
+        for ((goal, scope), (own, moved)) in scopes.iter().zip(own) {
             let subjects = kept.subjects(goal);
+            kept.moves.put(goal, scope, std::mem::take(moved), kept.counters[*scope].newest());
             kept.learner.teach(&family(scope), &scope.bucket, &subjects, own);
         }
     }
     let kept = &*kept;
     side_by_side(heard, threads, |(scopes, own)| {
-        for ((goal, scope), own) in scopes.iter().zip(own) {
+        for ((goal, scope), (own, _)) in scopes.iter().zip(own) {
             let subjects = kept.subjects(goal);
             let config = goal.settings.learner();
             let believed = kept.learner.given(&family(scope), Some(&scope.bucket), &subjects, own, &config);

@@ -69,7 +69,7 @@ mod traces;
 pub use bucket::bucket_of;
 pub use clock::{Clock, moment};
 pub use complete::{CompleteRequest, Completion, CompletionStream};
-pub use confidence::Conclusion;
+pub use confidence::{ChangeInfo, Conclusion};
 pub use config::{Config, GoalConfig, toml_problem};
 pub use decide::{DecideRequest, Decision, Reason};
 pub use doctor::{Checkup, WrongCounter, checkup};

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use kalibr_engine::core::confidence::{Interval, IntervalKind};
+use kalibr_engine::core::moved::What;
 use kalibr_engine::core::safety::Side;
-use kalibr_engine::{Engine, Explanation, GoalInfo, LearnedScope, NotCounted, ProviderInfo};
+use kalibr_engine::{ChangeInfo, Engine, Explanation, GoalInfo, LearnedScope, NotCounted, ProviderInfo};
 
 /// Nothing is queued by reading: closing is quick.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -51,6 +52,7 @@ fn goal_text(goal: &GoalInfo) -> String {
             let _ = writeln!(text, "  {place}");
         }
         let _ = writeln!(text, "  {}", scope.verdict.sentence);
+        text += &changes_text(&scope.changes);
         for (path, learned) in scope
             .paths
             .iter()
@@ -69,6 +71,18 @@ fn goal_text(goal: &GoalInfo) -> String {
                 learned.attempts,
                 path.label,
             );
+        }
+    }
+    text
+}
+
+/// The last change of each thing that changed, the latest first; the level begins with a mark, for somebody should look.
+fn changes_text(changes: &[ChangeInfo]) -> String {
+    let mut text = String::new();
+    for (at, change) in changes.iter().enumerate().rev() {
+        if changes[at + 1..].iter().all(|later| later.moved.what != change.moved.what) {
+            let mark = if change.moved.what == What::Level { "! " } else { "" };
+            let _ = writeln!(text, "  {mark}{}", change.sentence);
         }
     }
     text
@@ -218,5 +232,6 @@ fn explanation_text(e: &Explanation) -> String {
     if let Some(verdict) = &e.verdict {
         let _ = writeln!(text, "in all\n  {}", verdict.sentence);
     }
+    text += &changes_text(&e.changes);
     text
 }

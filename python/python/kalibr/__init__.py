@@ -102,7 +102,8 @@ def explain(trace_id: Any) -> dict[str, Any]:
 
 def goals() -> list[dict[str, Any]]:
     """All goals with their paths and what was learned of each: share of traffic, expected success, evidence,
-    how sure one may be of each (`credible` and `guaranteed` intervals), and a `verdict` on all, with a sentence.
+    how sure one may be of each (`credible` and `guaranteed` intervals), a `verdict` on all, with a sentence, and the
+    `changes` of one path (`kind` is `path`) or of all together (`level`), each with a sentence.
 
     Raises:
         StoreError, ConfigError: the data folder or the configuration cannot be used.
