@@ -14,7 +14,7 @@
 use std::fmt;
 use std::hash::Hasher;
 
-use kalibr_core::ids::HashKey;
+use kalibr_core::ids::{HashKey, TraceId};
 use rapidfuzz::distance::lcs_seq;
 use siphasher::sip::SipHasher24;
 
@@ -55,6 +55,34 @@ pub struct Key([u8; 16]);
 impl Key {
     /// A key of these 16 secret bytes.
     pub const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The key for the texts of one run.
+    ///
+    /// Fingerprints that are stored are made under keys of their own, so that equal words of two of them have nothing in
+    /// common: who has the ledger and not the secret can count no words over it. A text that is to be compared with a
+    /// stored one is at hand, and its fingerprint is made under the same run's key.
+    ///
+    /// ```
+    /// use kalibr_core::ids::TraceId;
+    /// use kalibr_signals::fingerprint::{Fingerprint, Key};
+    ///
+    /// let (key, trace) = (Key::new([7; 16]), TraceId::from_bytes([1; 16]));
+    /// let stored = Fingerprint::of(&key.of_run(trace), "Paris, of course.");
+    /// let message = Fingerprint::of(&key.of_run(trace), "Paris?");
+    /// assert!(message.containment(&stored) > 0.9);
+    /// ```
+    pub fn of_run(&self, trace: TraceId) -> Self {
+        let hash = |part: u8| {
+            let mut hasher = SipHasher24::new_with_key(&self.0);
+            hasher.write(&[part]);
+            hasher.write(trace.as_bytes());
+            hasher.finish().to_le_bytes()
+        };
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&hash(0));
+        bytes[8..].copy_from_slice(&hash(1));
         Self(bytes)
     }
 
