@@ -27,7 +27,7 @@ mod tests;
 pub const MAX_SYMBOLS: usize = 480;
 
 /// Bits of a symbol.
-pub const SYMBOL_BITS: u32 = 8;
+pub const SYMBOL_BITS: u32 = 6;
 
 /// Most bytes that [`Fingerprint::to_bytes`] gives, whatever the length of the text.
 pub const MAX_BYTES: usize = HEADER + MAX_SYMBOLS;
@@ -43,7 +43,7 @@ const SHORT: u32 = 0xC000_0000;
 const SHORT_SYMBOL: u8 = (SHORT >> (32 - SYMBOL_BITS)) as u8;
 /// Two texts whose levels are further apart than this share too few bits of a symbol. One is then at least a dozen
 /// times as long as the other.
-const MAX_LEVELS_APART: u8 = 4;
+const MAX_LEVELS_APART: u8 = 3;
 /// Sets are of longer runs when a set of shorter ones has more than this of all that there could be.
 const MOST_FILLED: f64 = 0.3;
 const MAX_RUN: usize = 3;
