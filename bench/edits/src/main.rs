@@ -4,12 +4,11 @@ mod attack;
 mod edits;
 mod texts;
 
-use std::io::Write as _;
 use std::time::Instant;
 
 use clap::Parser;
 use kalibr_core::ids::TraceId;
-use kalibr_signals::edit::{similarity, similarity_from_diff};
+use kalibr_signals::edit::{Diff, similarity};
 use kalibr_signals::fingerprint::{Fingerprint, Key};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -27,7 +26,7 @@ struct Cli {
     #[arg(long, default_value_t = 10)]
     texts: usize,
     /// Texts of each length that are attacked.
-    #[arg(long, default_value_t = 40)]
+    #[arg(long, default_value_t = 20)]
     attacked: usize,
     /// Where the texts start.
     #[arg(long, default_value_t = 1)]
@@ -68,52 +67,63 @@ struct Case {
     from_lone_diff: f64,
 }
 
+type Estimate = fn(&Case) -> f64;
+
+/// Errors of an estimate over these cases.
+fn errors(cases: &[Case], estimate: Estimate, of: impl Fn(&Case) -> bool) -> Errors {
+    Errors(cases.iter().filter(|case| of(case)).map(|case| estimate(case) - case.truth).collect())
+}
+
 fn main() -> std::io::Result<()> {
     let cli = Cli::parse();
     let mut out = std::io::stdout().lock();
     let language = Language::new();
     let cases = grade(&language, &cli);
-    let all = |estimate: fn(&Case) -> f64, of: &dyn Fn(&Case) -> bool| {
-        Errors(cases.iter().filter(|case| of(case)).map(|case| estimate(case) - case.truth).collect())
-    };
-    let print = |case: &Case| case.from_print;
+    bars(&cases, &mut out)?;
+    parts(&cases, &mut out)?;
+    let mut rng = StdRng::seed_from_u64(cli.seed ^ 0xa77a);
+    guessing(&language, &cli, &mut rng, &mut out)?;
+    times(&language, &mut rng, &mut out)
+}
+
+fn bars(cases: &[Case], out: &mut impl std::io::Write) -> std::io::Result<()> {
     writeln!(
         out,
-        "| estimate, {} edits | mean absolute error | bias | 95 % are within | bar | moonshot |",
+        "| estimate, {} edits | mean absolute error | bias | 95 % are within | bar | moonshot |\n|---|---|---|---|---|---|",
         cases.len()
     )?;
-    writeln!(out, "|---|---|---|---|---|---|")?;
-    let rows: [(&str, fn(&Case) -> f64, f64, Option<f64>); 3] = [
+    let rows: [(&str, Estimate, f64, Option<f64>); 3] = [
         ("from a diff, the answer's fingerprint known", |case| case.from_diff, 0.01, None),
-        ("from a diff alone (all lines shown)", |case| case.from_lone_diff, 0.01, None),
-        ("from fingerprints", print, 0.08, Some(0.04)),
+        ("from a diff alone that shows all lines", |case| case.from_lone_diff, 0.01, None),
+        ("from fingerprints", |case| case.from_print, 0.08, Some(0.04)),
     ];
     for (name, estimate, bar, moonshot) in rows {
-        let errors = all(estimate, &|_| true);
-        let verdict = |limit: f64| if errors.mean() <= limit { "hit" } else { "MISSED" };
-        let moonshot = moonshot.map_or(String::new(), |limit| format!("<= {limit}: {}", verdict(limit)));
+        let errors = errors(cases, estimate, |_| true);
+        let verdict =
+            |limit: f64| format!("<= {limit}: {}", if errors.mean() <= limit { "hit" } else { "MISSED" });
         writeln!(
             out,
-            "| {name} | {:.4} | {:+.4} | {:.3} | <= {bar}: {} | {moonshot} |",
+            "| {name} | {:.4} | {:+.4} | {:.3} | {} | {} |",
             errors.mean(),
             errors.bias(),
             errors.quantile(0.95),
-            verdict(bar)
+            verdict(bar),
+            moonshot.map(verdict).unwrap_or_default()
         )?;
     }
+    Ok(())
+}
+
+fn parts(cases: &[Case], out: &mut impl std::io::Write) -> std::io::Result<()> {
+    const TRUTHS: [(f64, f64); 5] = [(0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 0.9), (0.9, 1.01)];
     writeln!(
         out,
-        "\nFrom fingerprints, by what was edited:\n\n| | mean absolute error | bias | 95 % are within |\n|---|---|---|---|"
+        "\n| from fingerprints | mean absolute error | bias | 95 % are within |\n|---|---|---|---|"
     )?;
     let mut row = |name: String, of: &dyn Fn(&Case) -> bool| {
-        let errors = all(print, of);
-        writeln!(
-            out,
-            "| {name} | {:.4} | {:+.4} | {:.3} |",
-            errors.mean(),
-            errors.bias(),
-            errors.quantile(0.95)
-        )
+        let errors = errors(cases, |case| case.from_print, of);
+        let (mean, bias, most) = (errors.mean(), errors.bias(), errors.quantile(0.95));
+        writeln!(out, "| {name} | {mean:.4} | {bias:+.4} | {most:.3} |")
     };
     for kind in KINDS {
         row(format!("{kind:?}"), &|case| case.kind == kind)?;
@@ -124,33 +134,46 @@ fn main() -> std::io::Result<()> {
     for edit in EDITS {
         row(format!("{edit:?}"), &|case| case.edit == edit)?;
     }
-    for (low, high) in [(0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 0.9), (0.9, 1.01)] {
-        row(format!("truth {low} to {:.2}", f64::min(high, 1.0)), &|case| (low..high).contains(&case.truth))?;
+    for (low, high) in TRUTHS {
+        row(format!("similarity {low} to {:.2}", high.min(1.0)), &|case| (low..high).contains(&case.truth))?;
     }
-    writeln!(out, "\nWords rebuilt by guessing, {} texts of each length:\n", cli.attacked)?;
+    Ok(())
+}
+
+fn guessing(
+    language: &Language,
+    cli: &Cli,
+    rng: &mut StdRng,
+    out: &mut impl std::io::Write,
+) -> std::io::Result<()> {
     writeln!(
         out,
-        "| words | insider: all | beyond the 1,000 most frequent | runs of 8, all right | outsider: all | beyond | runs |"
+        "\n| words rebuilt by guessing, {} texts a row | insider: all | beyond the 1,000 most frequent | runs of 8, all \
+         right | outsider: all | beyond | runs |\n|---|---|---|---|---|---|---|",
+        cli.attacked
     )?;
-    writeln!(out, "|---|---|---|---|---|---|---|")?;
-    let mut rng = StdRng::seed_from_u64(cli.seed ^ 0xa77a);
     for words in [4, 16, 60, 240, 480, 2_000, 8_000] {
-        let [insider, outsider] = attack::attack(&language, words, cli.attacked, &mut rng);
-        let percents = |r: attack::Rebuilt| {
-            format!("{:.1} % | {:.1} % | {:.1} %", r.all.percent(), r.rare.percent(), r.runs.percent())
-        };
-        writeln!(out, "| {words} | {} | {} |", percents(insider), percents(outsider))?;
+        let rebuilt = attack::attack(language, words, cli.attacked, rng);
+        let [insider, outsider] = rebuilt.map(|rebuilt| {
+            let (all, rare, runs) = (rebuilt.all.percent(), rebuilt.rare.percent(), rebuilt.runs.percent());
+            format!("{all:.1} % | {rare:.1} % | {runs:.1} %")
+        });
+        writeln!(out, "| {words} | {insider} | {outsider} |")?;
     }
-    writeln!(out, "\n| fingerprint of | ms |\n|---|---|")?;
-    for (name, tokens) in [("1 kB", 180), ("100 kB", 18_000), ("1 MB", 180_000)] {
-        let text = join(&text(&language, Kind::Prose, tokens, &mut rng), Kind::Prose);
+    Ok(())
+}
+
+fn times(language: &Language, rng: &mut StdRng, out: &mut impl std::io::Write) -> std::io::Result<()> {
+    const RUNS: u32 = 20;
+    writeln!(out, "\n| fingerprint of prose | ms |\n|---|---|")?;
+    for tokens in [180, 18_000, 180_000] {
+        let text = join(&text(language, Kind::Prose, tokens, rng), Kind::Prose);
         let started = Instant::now();
-        let runs = 20;
-        for _ in 0..runs {
+        for _ in 0..RUNS {
             std::hint::black_box(Fingerprint::of(&Key::new([7; 16]), &text));
         }
-        let ms = started.elapsed().as_secs_f64() * 1e3 / f64::from(runs);
-        writeln!(out, "| {name} of prose ({} bytes) | {ms:.3} |", text.len())?;
+        let ms = started.elapsed().as_secs_f64() * 1e3 / f64::from(RUNS);
+        writeln!(out, "| {} bytes | {ms:.3} |", text.len())?;
     }
     Ok(())
 }
@@ -175,7 +198,7 @@ fn grade(language: &Language, cli: &Cli) -> Vec<Case> {
                         let whole = diff.unified_diff().context_radius(1 << 30).to_string();
                         let read = |diff: &str, tokens| {
                             // A diff that is too long is refused, and grades nothing.
-                            similarity_from_diff(diff, tokens).ok()
+                            Diff::read(diff).ok().map(|diff| diff.similarity(tokens))
                         };
                         let truth = similarity(&written, &after);
                         let (Some(from_diff), Some(from_lone_diff)) =

@@ -93,11 +93,10 @@ fn made_up(rng: &mut StdRng) -> String {
     const ONSETS: [&str; 16] =
         ["b", "c", "d", "f", "g", "l", "m", "n", "p", "r", "s", "t", "v", "st", "tr", "pl"];
     const REST: [&str; 12] = ["a", "e", "i", "o", "u", "an", "er", "ion", "al", "ing", "or", "es"];
-    (0..rng.random_range(2..5))
-        .map(|_| {
-            format!("{}{}", ONSETS[rng.random_range(0..ONSETS.len())], REST[rng.random_range(0..REST.len())])
-        })
-        .collect()
+    let syllables = rng.random_range(2..5);
+    (0..syllables).fold(String::new(), |word, _| {
+        word + ONSETS[rng.random_range(0..ONSETS.len())] + REST[rng.random_range(0..REST.len())]
+    })
 }
 
 /// A text as its lines; an edit works on these.

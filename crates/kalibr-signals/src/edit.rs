@@ -47,45 +47,17 @@ pub fn similarity(before: &str, after: &str) -> f64 {
     ratio(common(&before, &after), before.len(), after.len())
 }
 
-/// The similarity of an answer and what was made of it, from a unified diff of the two.
-///
-/// A diff leaves out what is far from any change. How much that is follows from `answer_tokens`, the answer's number of
-/// tokens, where it is known; then the similarity is exact but for tokens that moved from one hunk to another. Where it
-/// is not, lines that were skipped between hunks are taken to be as long as those that are shown, and nothing is known of
-/// what follows the last hunk, so a change looks larger than it is.
-///
-/// An empty diff is no change. File headers and whatever stands before the first hunk are skipped.
-///
-/// # Errors
-/// [`BadDiff`] for what is no unified diff.
+/// What a unified diff of an answer and what was made of it shows: numbers, and nothing of its text.
 ///
 /// ```
-/// let diff = "@@ -1,2 +1,2 @@\n The capital\n-is Paris\n+is Lyon\n";
-/// assert_eq!(kalibr_signals::edit::similarity_from_diff(diff, None).unwrap(), 0.75);
-/// assert!(kalibr_signals::edit::similarity_from_diff("I changed the city", None).is_err());
+/// use kalibr_signals::edit::Diff;
+///
+/// let diff = Diff::read("@@ -1,2 +1,2 @@\n The capital\n-is Paris\n+is Lyon\n").unwrap();
+/// assert_eq!(diff.similarity(None), 0.75);
+/// assert!(Diff::read("I changed the city").is_err());
 /// ```
-pub fn similarity_from_diff(diff: &str, answer_tokens: Option<u32>) -> Result<f64, BadDiff> {
-    if diff.len() > MAX_DIFF {
-        return Err(BadDiff::TooLong);
-    }
-    if diff.trim().is_empty() {
-        return Ok(1.0);
-    }
-    let seen = read(diff)?;
-    let hidden = match answer_tokens {
-        Some(all) => (all as usize).saturating_sub(seen.before),
-        None => seen.before * seen.skipped_lines / seen.lines.max(1),
-    };
-    Ok(ratio(seen.common + hidden, seen.before + hidden, seen.after + hidden))
-}
-
-fn ratio(common: usize, before: usize, after: usize) -> f64 {
-    if before + after == 0 { 1.0 } else { 2.0 * common as f64 / (before + after) as f64 }
-}
-
-/// What a diff shows, in tokens and lines.
-#[derive(Default)]
-struct Seen {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Diff {
     common: usize,
     before: usize,
     after: usize,
@@ -95,51 +67,55 @@ struct Seen {
     skipped_lines: usize,
 }
 
-fn read(diff: &str) -> Result<Seen, BadDiff> {
-    let (mut seen, mut next, mut hunks) = (Seen::default(), 1, 0);
-    let mut lines = diff.lines().enumerate().peekable();
-    while let Some((at, line)) = lines.next() {
-        if !line.starts_with("@@ ") {
-            continue;
+impl Diff {
+    /// Reads a diff. File headers and whatever stands before the first hunk are skipped; an empty one is no change.
+    ///
+    /// # Errors
+    /// [`BadDiff`] for what is no unified diff.
+    pub fn read(diff: &str) -> Result<Self, BadDiff> {
+        if diff.len() > MAX_DIFF {
+            return Err(BadDiff::TooLong);
         }
-        hunks += 1;
-        let hunk = Header::parse(line).ok_or(BadDiff::Line(at + 1))?;
-        let (mut before, mut after) = (String::new(), String::new());
-        let (mut old, mut new) = (hunk.old_lines, hunk.new_lines);
-        let add = |text: &str, left: &mut usize, side: &mut String, at| {
-            *left = left.checked_sub(1).ok_or(BadDiff::Line(at))?;
-            side.push_str(text);
-            side.push('\n');
-            Ok(())
-        };
-        while old > 0 || new > 0 {
-            let (at, line) = lines.next().ok_or(BadDiff::Line(at + 1))?;
-            let at = at + 1;
-            match line.as_bytes().first() {
-                Some(b'-') => add(&line[1..], &mut old, &mut before, at)?,
-                Some(b'+') => add(&line[1..], &mut new, &mut after, at)?,
-                Some(b'\\') => {}
-                // Editors take the blank off an empty line of context.
-                Some(b' ') | None => {
-                    let text = line.get(1..).unwrap_or_default();
-                    add(text, &mut old, &mut before, at)?;
-                    add(text, &mut new, &mut after, at)?;
-                }
-                Some(_) => return Err(BadDiff::Line(at)),
+        let (mut seen, mut next, mut hunks) = (Self::default(), 1, 0);
+        let mut lines = diff.lines().enumerate();
+        while let Some((at, line)) = lines.next() {
+            if !line.starts_with("@@ ") {
+                continue;
             }
+            hunks += 1;
+            let hunk = Header::parse(line).ok_or(BadDiff::Line(at + 1))?;
+            // A line that was put in after line 7 is said to be at 7, one that is shown at its own number.
+            let start = if hunk.old_lines == 0 { hunk.old_start + 1 } else { hunk.old_start };
+            seen.skipped_lines += start.checked_sub(next).ok_or(BadDiff::Line(at + 1))?;
+            next = start + hunk.old_lines;
+            seen.lines += hunk.old_lines;
+            let (before, after) = hunk.read(&mut lines, at)?;
+            let mut words = Words::default();
+            let (before, after) = (words.read(&before), words.read(&after));
+            seen.common += common(&before, &after);
+            seen.before += before.len();
+            seen.after += after.len();
         }
-        // A line that was inserted after line 0 or 7 stands at 0 or 7 there, one that is shown at its own number.
-        let start = if hunk.old_lines == 0 { hunk.old_start + 1 } else { hunk.old_start };
-        seen.skipped_lines += start.checked_sub(next).ok_or(BadDiff::Line(at + 1))?;
-        next = start + hunk.old_lines;
-        seen.lines += hunk.old_lines;
-        let mut words = Words::default();
-        let (before, after) = (words.read(&before), words.read(&after));
-        seen.common += common(&before, &after);
-        seen.before += before.len();
-        seen.after += after.len();
+        if hunks == 0 && !diff.trim().is_empty() { Err(BadDiff::NoHunk) } else { Ok(seen) }
     }
-    if hunks == 0 { Err(BadDiff::NoHunk) } else { Ok(seen) }
+
+    /// The similarity of the answer and what was made of it.
+    ///
+    /// A diff leaves out what is far from any change. How much that is follows from `answer_tokens`, the answer's number
+    /// of tokens, where it is known; then the similarity is exact but for tokens that moved from one hunk to another.
+    /// Where it is not, lines that were skipped between hunks are taken to be as long as those that are shown, and
+    /// nothing is known of what follows the last hunk, so a change looks larger than it is.
+    pub fn similarity(&self, answer_tokens: Option<u32>) -> f64 {
+        let hidden = match answer_tokens {
+            Some(all) => (all as usize).saturating_sub(self.before),
+            None => self.before * self.skipped_lines / self.lines.max(1),
+        };
+        ratio(self.common + hidden, self.before + hidden, self.after + hidden)
+    }
+}
+
+fn ratio(common: usize, before: usize, after: usize) -> f64 {
+    if before + after == 0 { 1.0 } else { 2.0 * common as f64 / (before + after) as f64 }
 }
 
 struct Header {
@@ -160,6 +136,39 @@ impl Header {
         };
         let ((old_start, old_lines), (_, new_lines)) = (range(old)?, range(new)?);
         Some(Self { old_start, old_lines, new_lines })
+    }
+
+    /// Both sides of the hunk below this header, which is line `at`, counted from 0.
+    fn read<'a>(
+        &self,
+        lines: &mut impl Iterator<Item = (usize, &'a str)>,
+        at: usize,
+    ) -> Result<(String, String), BadDiff> {
+        let (mut before, mut after) = (String::new(), String::new());
+        let (mut old, mut new) = (self.old_lines, self.new_lines);
+        let add = |text: &str, left: &mut usize, side: &mut String, line| {
+            *left = left.checked_sub(1).ok_or(BadDiff::Line(line))?;
+            side.push_str(text);
+            side.push('\n');
+            Ok(())
+        };
+        while old > 0 || new > 0 {
+            let (at, line) = lines.next().ok_or(BadDiff::Line(at + 1))?;
+            let at = at + 1;
+            match line.as_bytes().first() {
+                Some(b'-') => add(&line[1..], &mut old, &mut before, at)?,
+                Some(b'+') => add(&line[1..], &mut new, &mut after, at)?,
+                Some(b'\\') => {}
+                // Editors take the blank off an empty line of context.
+                Some(b' ') | None => {
+                    let text = line.get(1..).unwrap_or_default();
+                    add(text, &mut old, &mut before, at)?;
+                    add(text, &mut new, &mut after, at)?;
+                }
+                Some(_) => return Err(BadDiff::Line(at)),
+            }
+        }
+        Ok((before, after))
     }
 }
 

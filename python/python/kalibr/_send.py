@@ -45,7 +45,7 @@ def send(signal: _kalibr.Signal) -> None:
         QueueFullError: too much waits already.
     """
     engine = _engine.opened()
-    if engine is not None:
+    if engine is not None and not signal.waits():
         engine.send(signal)
     else:
         behind(lambda engine: engine.send(signal))

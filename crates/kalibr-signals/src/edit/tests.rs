@@ -4,6 +4,10 @@ use super::*;
 
 const ANSWER: &str = "One line.\nTwo lines here.\nThree of them.\nFour.\nFive is the last one.\n";
 
+fn similarity_from_diff(diff: &str, answer_tokens: Option<u32>) -> Result<f64, BadDiff> {
+    Diff::read(diff).map(|diff| diff.similarity(answer_tokens))
+}
+
 #[test]
 fn a_diff_with_all_of_the_text_gives_the_exact_similarity() {
     let diff = "--- a\n+++ b\n@@ -1,5 +1,4 @@\n One line.\n-Two lines here.\n+Two words here.\n Three of them.\n-Four.\n Five is the last one.\n";
