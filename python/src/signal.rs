@@ -222,7 +222,7 @@ impl Signal {
     }
 
     /// Whether sending it may wait for the ledger: an edit is compared with what is known of the answer.
-    fn waits(&self) -> bool {
+    pub(crate) fn waits(&self) -> bool {
         matches!(&self.what, What::Action { edit: Some(edit), .. } if edit.waits())
     }
 }

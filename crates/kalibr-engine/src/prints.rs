@@ -258,3 +258,53 @@ impl Engine {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::{Config, EngineConfig, Home};
+
+    #[test]
+    fn whoever_hands_a_long_answer_over_does_not_wait_for_its_fingerprint() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = EngineConfig::new(Home::at(folder.path()), &Config::default(), &|_| None).unwrap();
+        let engine = Engine::open(config).unwrap();
+        let text = "some words of an answer ".repeat(4_000);
+        let body = serde_json::json!({ "choices": [{ "message": { "content": text } }] }).to_string();
+        let body = Bytes::from(body);
+        let key = Key::new([1; 16]);
+        let alone = Instant::now();
+        let _ = Fingerprint::of(&key, &text);
+        let alone = alone.elapsed();
+        let mut took: Vec<Duration> = (0..100_u8)
+            .map(|n| {
+                let (trace, body) = (TraceId::from_bytes([n + 1; 16]), body.clone());
+                let began = Instant::now();
+                engine.note_run(trace, Timestamp(i64::from(n)), None);
+                engine.hand_over(trace, PrintOf::Answer(0), Text::Answer(body));
+                began.elapsed()
+            })
+            .collect();
+        took.sort();
+        assert!(took[50] < alone / 20, "{:?} of {alone:?}", took[50]);
+        assert!(engine.flush(Duration::from_mins(1)));
+        let last = engine.recent_prints(Run::Trace(TraceId::from_bytes([100; 16])), Timestamp(0)).unwrap();
+        assert_eq!(last.answer, Some(Fingerprint::of(&last.key, &text)));
+
+        assert!(engine.close(Duration::from_mins(1)));
+    }
+
+    #[test]
+    fn texts_beyond_what_may_wait_are_counted_and_hold_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = EngineConfig::new(Home::at(folder.path()), &Config::default(), &|_| None).unwrap();
+        let engine = Engine::open(config).unwrap();
+        let trace = TraceId::from_bytes([1; 16]);
+        engine.hand_over(trace, PrintOf::Prompt, Text::Answer(Bytes::from(vec![b' '; WAITING + 1])));
+        assert_eq!(engine.printer().dropped.load(Ordering::Relaxed), 1);
+        assert_eq!(engine.printer().waiting.load(Ordering::Relaxed), 0);
+        assert!(engine.close(Duration::from_mins(1)));
+    }
+}

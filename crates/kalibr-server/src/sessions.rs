@@ -120,7 +120,7 @@ pub(crate) async fn action(
     mut body: Fields,
 ) -> Result<Response, ApiError> {
     let kind = required("action_type", body.text("action_type")?)?;
-    let edit = signals::edit(&mut body)?;
+    let edit = signals::edit(&mut body).await?;
     let meta = signals::meta(&mut body)?;
     body.none_left()?;
     let run = Run::Session(app.engine.session_hash(&session));

@@ -144,7 +144,7 @@ async fn read(engine: &Engine, mut fields: Fields) -> Result<Fact, ApiError> {
     }
     let kind = vocabulary::lookup(&kind)?;
     let (strength, confidence) = (fields.number("strength")?, fields.number("confidence")?);
-    let edit = edit(&mut fields)?;
+    let edit = edit(&mut fields).await?;
     fields.none_left()?;
     // The sender's own strength counts more than what an edit gives.
     let strength = match edit {
@@ -157,10 +157,15 @@ async fn read(engine: &Engine, mut fields: Fields) -> Result<Fact, ApiError> {
 }
 
 /// How much of an answer was changed, where a signal says so.
-pub(crate) fn edit(fields: &mut Fields) -> Result<Option<Edit>, ApiError> {
+pub(crate) async fn edit(fields: &mut Fields) -> Result<Option<Edit>, ApiError> {
     let ratio = fields.number("edit_ratio")?;
     let (diff, output) = (fields.text("edit_diff")?, fields.text("edited_output")?);
-    Ok(Edit::of(ratio, diff.as_deref(), output.as_deref())?)
+    if diff.is_none() {
+        return Ok(Edit::of(ratio, None, output.as_deref())?);
+    }
+    // A long diff is a second of work, which other requests of this thread need not wait for.
+    let read = move || Edit::of(ratio, diff.as_deref(), output.as_deref());
+    Ok(tokio::task::spawn_blocking(read).await.map_err(|error| ApiError::internal(&error))??)
 }
 
 /// What a signal speaks of. Clients that send both ids mean the trace, and the session only beside it.

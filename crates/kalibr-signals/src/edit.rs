@@ -15,7 +15,7 @@ use crate::tokens;
 mod tests;
 
 /// Longest diff that is read, in bytes: comparing the tokens of a hunk takes time with the square of its length, and
-/// half a second at this one.
+/// a second at worst at this one.
 pub const MAX_DIFF: usize = 512 * 1024;
 
 /// Why a diff cannot be read. The message repeats nothing of it.
