@@ -150,9 +150,7 @@ def test_actions_override_turns_are_revised_by_later_ones_and_can_be_withdrawn(r
         ("first", month, "", 0.58),
         ("third", 3 * month, ANSWER, 0.9),
     ]:
-        assert feedback.report_action(
-            "s", "output_edited", edited_output=text, signal_id=signal_id, at=began + after
-        )
+        assert feedback.report_action("s", "output_edited", edited_output=text, signal_id=signal_id, at=began + after)
         assert graded() == ("action", expected)
     for signal_id, left in [("third", ("action", 0.58)), ("second", ("action", 0.0)), ("first", ("turn", 0.0))]:
         assert feedback.report_action("s", "output_edited", signal_id=signal_id, withdraw=True, strict=True)

@@ -1,7 +1,7 @@
 //! Fingerprints of prompts and answers: made, kept and found again on a thread of their own.
 //!
-//! A caller hands a text over and goes on; taking it apart and hashing its tokens takes some 20 µs for a kilobyte. The
-//! text dies on that thread: what leaves it is a keyed fingerprint. Questions go through the same queue, so that whoever
+//! A caller hands a text over, which takes a microsecond (13 at the 99th percentile), and goes on; taking it apart and
+//! hashing its tokens takes some 20 µs for a kilobyte, 3 ms for 100. The text dies on that thread: what leaves it is a keyed fingerprint. Questions go through the same queue, so that whoever
 //! asks about an answer finds it, however short ago it came.
 //!
 //! The latest runs of this process are found in memory, all others in the ledger. What another process on the same ledger
@@ -23,7 +23,7 @@ use kalibr_store::{About, Fact, PrintFact, PrintOf, StoreError};
 use kalibr_upstream::ChatRequest;
 
 use crate::engine::Engine;
-use crate::report::Run;
+use crate::report::{PrivateText, Run};
 use recent::{Known, Recent};
 pub(crate) use text::Streamed;
 
@@ -50,6 +50,7 @@ pub(crate) enum Text {
     Request(Box<ChatRequest>),
     Answer(Bytes),
     Plain(String),
+    Told(PrivateText),
 }
 
 impl Text {
@@ -58,6 +59,7 @@ impl Text {
             Self::Request(body) => body.get("messages").map_or(0, |messages| messages.get().len()),
             Self::Answer(body) => body.len(),
             Self::Plain(text) => text.len(),
+            Self::Told(text) => text.0.len(),
         }
     }
 
@@ -66,6 +68,7 @@ impl Text {
             Self::Request(body) => text::prompt(&body),
             Self::Answer(body) => text::answer(&body),
             Self::Plain(text) => Some(text),
+            Self::Told(text) => Some(text.0.to_string()),
         }
     }
 }
@@ -170,7 +173,7 @@ impl Engine {
     }
 
     /// The fingerprint of a text of a run, in memory and ready to be stored.
-    pub(crate) fn print(&self, trace: TraceId, of: PrintOf, text: &str) -> Fact {
+    fn print(&self, trace: TraceId, of: PrintOf, text: &str) -> Fact {
         let print = Fingerprint::of(&self.printer().key.of_run(trace), text);
         self.printer().recent().keep(trace, of, &print);
         Fact::Print(PrintFact { trace, of, print: print.to_bytes(), at: self.clock().now() })

@@ -20,6 +20,7 @@ use kalibr_upstream::undated;
 use crate::engine::Engine;
 use crate::error::{GoalError, SignalError};
 use crate::goal::GoalState;
+use crate::prints::Text;
 
 /// Which run a signal is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,7 +169,7 @@ impl Engine {
     }
 
     /// The facts of a session's run: a link to a decision, or else a decision of its own for a call that Kalibr did not
-    /// route. Fingerprints of its texts are made in this call, which takes some 20 µs for a kilobyte.
+    /// route. Fingerprints of its texts are made some time soon, and stored whether or not these facts are.
     ///
     /// # Errors
     /// [`SignalError`] when neither a decision nor a goal and a model are named, or there is no such goal.
@@ -194,7 +195,9 @@ impl Engine {
         // Which attempt answered is not said. Where Kalibr made the call itself it has seen the answer, and that stays.
         let texts = [(PrintOf::Prompt, &report.prompt), (PrintOf::Answer(0), &report.output)];
         for (of, text) in texts {
-            facts.extend(text.as_ref().map(|text| self.print(trace, of, &text.0)));
+            if let Some(text) = text {
+                self.hand_over(trace, of, Text::Told(text.clone()));
+            }
         }
         Ok(ReportedRun { trace, known_path, facts })
     }

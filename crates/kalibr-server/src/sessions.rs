@@ -44,11 +44,7 @@ pub(crate) async fn run(
         output: text(&mut body, "output"),
     };
     body.none_left_but(&RUN_DROPPED)?;
-    let (engine, session) = (app.engine.clone(), app.engine.session_hash(&session));
-    // Fingerprinting a megabyte is 20 ms of work.
-    let run = tokio::task::spawn_blocking(move || engine.run(Some(session), &report))
-        .await
-        .map_err(|error| ApiError::internal(&error))??;
+    let run = app.engine.run(Some(app.engine.session_hash(&session)), &report)?;
     let receipts = app.engine.commit(run.facts, PATIENCE).await?;
     // The anchor is the last of them.
     let joined = receipts.last().is_some_and(|receipt| receipt.joined);

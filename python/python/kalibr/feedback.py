@@ -18,9 +18,9 @@ All calls take `signal_id=` (sending a signal again under its id changes nothing
 takes), `at=` (when it happened: a datetime, or seconds since 1970; now, if not given) and `strict=`.
 
 Text is never kept and never sent: `reason` is not looked at, a user's message is classified, a diff is measured, all
-inside the call and forgotten. Of a prompt and an answer a keyed fingerprint is kept, of some 500 bytes at most, so that
-an edited answer can be compared with what it was; an edited answer itself waits for that in memory, for a moment, and is
-gone then.
+inside the call and forgotten. Of a prompt and an answer a keyed fingerprint is kept, of some 500 bytes at most, so
+that an edited answer can be compared with what it was; an edited answer itself waits for that in memory, for a moment,
+and is gone then.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ def report_pipeline(
             raise InvalidSignalError("session_id is your name of the conversation, a string")
         moment = _send.moment(at)
         linked = _linked(session_id, goal, model, output, run, trace_id)
-        texts = {"prompt": _readable(prompt), "output": _readable(output)}
+        texts = {"prompt": _text(prompt), "output": _text(output)}
         if linked is not None:
             return Signal.run(moment, session_id=session_id, trace_id=linked.trace_id, **texts)
         made = Signal.run(moment, session_id=session_id, trace_id=trace_id, goal=goal, model=model, **texts)
@@ -224,9 +224,14 @@ def report_pipeline(
     return _send.quietly("report_pipeline", make, strict)
 
 
-def _readable(text: Any) -> str | None:
-    """A text as the native half takes it: from a browser it may hold halves of surrogate pairs, which no encoding has."""
-    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else None
+def _readable(text: str) -> str:
+    """A text as the native half takes it: one from a browser may hold halves of surrogate pairs, which no encoding
+    has."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _text(thing: Any) -> str | None:
+    return _readable(thing) if isinstance(thing, str) else None
 
 
 def _linked(
@@ -313,14 +318,14 @@ def report_action(
     """What the user did with the output (level 3): the strongest evidence, it overrides what users said.
 
     An edit is graded by how much of the answer it changed, told in one of three ways (more than one is an error); for
-    other actions that is checked and counts nothing. A later action replaces an earlier one of the same run, by the time
-    at which they happened; both come any time later, as long as the run is kept.
+    other actions that is checked and counts nothing. A later action replaces an earlier one of the same run, by the
+    time at which they happened; both come any time later, as long as the run is kept.
 
     Args:
         session_id: the session that `report_pipeline` anchored.
         action_type: `output_used_verbatim`, `output_copied`, `output_edited`, `output_discarded`, or a Kalibr client's
-            `downstream_use`, `edit_small`, `edit_large`, `abandonment`, `action_copy`; an unknown one is an error that
-            lists them.
+            `downstream_use`, `edit_small`, `edit_large`, `abandonment`, `retry`, `action_copy`; an unknown one is an
+            error that lists them.
         edit_ratio: how much of the answer was changed, 0..1.
         edit_diff: a unified diff of the answer and what was made of it. It is measured in this call and forgotten.
         edited_output: what was made of the answer, whole. It is compared with the answer's fingerprint behind your back
@@ -329,14 +334,15 @@ def report_action(
         run, trace_id, signal_id, at, strict: see the module.
 
     Example:
-        report_action(session_id="user-session-123", action_type="output_edited", edited_output=text, signal_id="edit-9")
+        report_action(session_id="user-session-123", action_type="output_edited", edited_output=text,
+                      signal_id="edit-9")
         report_action(signal_id="edit-9", withdraw=True)
     """
 
     def make() -> Signal:
         if withdraw:
             if signal_id is None:
-                raise InvalidSignalError("withdraw=True takes back the action of a signal_id: give the one it was sent with")
+                raise InvalidSignalError("withdraw=True takes signal_id=, the one that the action was sent with")
             return Signal.withdrawal(signal_id, _send.now())
         if not isinstance(action_type, str):
             raise InvalidSignalError("action_type is a string such as output_used_verbatim")
@@ -349,8 +355,8 @@ def report_action(
             action_type,
             _send.moment(at),
             edit_ratio=edit_ratio,
-            edit_diff=_readable(edit_diff),
-            edited_output=_readable(edited_output),
+            edit_diff=_text(edit_diff),
+            edited_output=_text(edited_output),
             signal_id=signal_id,
             **about,
         )
