@@ -1,11 +1,12 @@
 //! Fingerprints of prompts and answers: made, kept and found again on a thread of their own.
 //!
 //! A caller hands a text over, which takes a microsecond (13 at the 99th percentile), and goes on; taking it apart and
-//! hashing its tokens takes some 20 µs for a kilobyte, 3 ms for 100. The text dies on that thread: what leaves it is a keyed fingerprint. Questions go through the same queue, so that whoever
-//! asks about an answer finds it, however short ago it came.
+//! hashing its tokens takes some 20 µs for a kilobyte, 3 ms for 100. The text dies on that thread: what leaves it is a
+//! keyed fingerprint. Questions go through the same queue, so that whoever asks about an answer finds it, however short
+//! ago it came.
 //!
-//! The latest runs of this process are found in memory, all others in the ledger. What another process on the same ledger
-//! knows of a session is seen once it is committed.
+//! The latest runs of this process are found in memory, all others in the ledger. What another process on the same
+//! ledger knows of a session is seen once it is committed.
 
 mod recent;
 mod text;

@@ -1,23 +1,23 @@
 //! What is kept of a text so that another can be compared with it later, when the text itself is long gone.
 //!
 //! A fingerprint is the text's tokens (see [`crate::tokens`]) in their order, each shrunk to a keyed hash of
-//! [`SYMBOL_BITS`] bits, its *symbol*. Of a long text only every second, fourth, eighth ... token is kept, so that there
-//! are never more than [`MAX_SYMBOLS`]. Which ones is decided by the token's hash, not by its place: an edit at the start
-//! does not shift what is kept of the rest, and two texts of one key keep the same tokens. That makes one sequence answer
-//! three questions: how much two texts share, how much of one is in the other, and how much of it survives in order,
-//! which is what edits change. Sets of shingles, the usual choice, answer the last one badly: one word changed in ten
-//! takes away a quarter of all three-word shingles, and a moved paragraph none.
+//! [`SYMBOL_BITS`] bits, its *symbol*. Of a long text only every second, fourth, eighth ... token is kept, so that
+//! there are never more than [`MAX_SYMBOLS`]. Which ones is decided by the token's hash, not by its place: an edit at
+//! the start does not shift what is kept of the rest, and two texts of one key keep the same tokens. That makes one
+//! sequence answer three questions: how much two texts share, how much of one is in the other, and how much of it
+//! survives in order, which is what edits change. Sets of shingles, the usual choice, answer the last one badly: one
+//! word changed in ten takes away a quarter of all three-word shingles, and a moved paragraph none.
 //!
 //! Words of at most three letters and single signs (not characters of scripts without spaces) have symbols of their own
 //! quarter and are the first to go: a sample that is chosen by hash would otherwise be one of commas, or of none.
 //!
-//! How exact it is, by `bench/edits` (8,700 edits of prose, code and Chinese, 3 to 10,000 tokens): similarity is off by 0.021
-//! on average and by less than 0.11 in 95 of 100 cases; by 0.003 on average where more than 90 % was kept, and by 0.07, too
-//! high, where less than a quarter was. What guessing rebuilds of a text from it: who has the secret, the run's id, the whole
-//! vocabulary and a perfect model of which words follow each other gets 45 % of the words of a text of up to 480 tokens
-//! right, 26 % of those beyond the thousand most frequent, 2 % of runs of eight words, and can check a guess of a whole
-//! text; of 2,000 words 5 %, nearly all of them frequent ones. Who lacks the secret gets 4 % at most, and none beyond the
-//! thousand most frequent.
+//! How exact it is, by `bench/edits` (8,700 edits of prose, code and Chinese, 3 to 10,000 tokens): similarity is off by
+//! 0.021 on average and by less than 0.11 in 95 of 100 cases; by 0.003 on average where more than 90 % was kept, and by
+//! 0.07, too high, where less than a quarter was. What guessing rebuilds of a text from it: who has the secret, the
+//! run's id, the whole vocabulary and a perfect model of which words follow each other gets 45 % of the words of a text
+//! of up to 480 tokens right, 26 % of those beyond the thousand most frequent, 2 % of runs of eight words, and can
+//! check a guess of a whole text; of 2,000 words 5 %, nearly all of them frequent ones. Who lacks the secret gets 4 %
+//! at most, and none beyond the thousand most frequent.
 
 use std::fmt;
 use std::hash::Hasher;
@@ -176,7 +176,7 @@ impl Fingerprint {
 
     /// How much of both texts together is in both, from 0 to 1, whatever its order: an estimate of the Jaccard index of
     /// their sets of words. Words of more than three letters count, or all tokens where a text has no such word. Of texts
-    /// with more than some fifty such words, pairs of neighbouring ones are compared.
+    /// with more than some fifteen such words, pairs of neighbouring ones are compared.
     pub fn resemblance(&self, other: &Self) -> f64 {
         if self == other {
             return 1.0;
