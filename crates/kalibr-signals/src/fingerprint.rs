@@ -144,7 +144,8 @@ impl Fingerprint {
     /// let answer = Fingerprint::of(&key, "The capital of France is Paris.");
     /// let edited = Fingerprint::of(&key, "The capital of France is beautiful Paris.");
     /// assert!(answer.edit_similarity(&edited) > 0.9);
-    /// assert!(answer.edit_similarity(&Fingerprint::of(&key, "No idea, sorry!")) < 0.3);
+    /// let other = Fingerprint::of(&key, "Ask somebody else next time");
+    /// assert!(answer.edit_similarity(&other) < 0.5); // 0 in truth: of so short a text a word or two agree by chance
     /// ```
     pub fn of(key: &Key, text: &str) -> Self {
         let (mut level, mut count, mut keys) = (0, 0_u32, Vec::new());
@@ -196,8 +197,8 @@ impl Fingerprint {
     ///
     /// let of = |text| Fingerprint::of(&Key::new([7; 16]), text);
     /// let prompt = of("Write a function in Python that sorts a list of words by their length.");
-    /// assert!(of("sort words by their length, in python").containment(&prompt) > 0.7);
-    /// assert!(of("thanks, great!").containment(&prompt) < 0.3);
+    /// assert!(of("sorts words by their length, in python").containment(&prompt) > 0.7);
+    /// assert!(of("which oceans surround Madagascar entirely").containment(&prompt) < 0.5);
     /// ```
     pub fn containment(&self, other: &Self) -> f64 {
         if self == other {
