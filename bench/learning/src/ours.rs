@@ -30,6 +30,11 @@ pub(crate) struct Settings {
     pub(crate) floor: f64,
     /// Decisions of a goal between two refreshes of its table. The engine refreshes on change, at most every 50 ms.
     pub(crate) refresh: u32,
+    /// How much greedier than probability matching it chooses.
+    pub(crate) sharpness: f64,
+    /// Whether it hears of a decision only once its window is over and no word can change any more, instead of learning
+    /// how verdicts last.
+    pub(crate) waits: bool,
     /// Whether reliabilities are learned; otherwise what is believed of a source beforehand stands.
     pub(crate) reliability: bool,
     /// Whether requests are classed into buckets, where there are words to class them by.
@@ -44,6 +49,8 @@ impl Default for Settings {
             learner: LearnerConfig::default(),
             floor: ChoiceRules::default().floor,
             refresh: 10,
+            sharpness: ChoiceRules::default().sharpness,
+            waits: false,
             reliability: true,
             // As the product's default.
             buckets: false,
@@ -64,12 +71,16 @@ pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("restart", "false-alarm level of the test for a change; off: no test"),
     ("remains", "observations that a path's long-run quality is worth once all else has faded"),
     ("floor", "least probability of a path"),
+    ("sharpness", "how much greedier than probability matching it chooses; 1 is matching"),
     ("refresh", "decisions of a goal between two refreshes"),
     ("sharing", "on: a goal starts from what others know of its models; off"),
     ("buckets", "on: prompts are classed, and a class learns for itself; off"),
     ("delta", "success that a lower cost may forgo"),
     ("probability", "how probable it must be that a cheaper path is within delta"),
-    ("maturity", "on: fresh verdicts count less where verdicts are taken back; off"),
+    (
+        "maturity",
+        "on: fresh verdicts count less where verdicts are taken back; off; wait: nothing counts before its window is over",
+    ),
     ("silence", "on: silence counts where it says something; off"),
     ("level", "on: paths that move together are taken for the level of the goal; off"),
     ("reliability", "on: learned; off: what is believed of a source beforehand"),
@@ -83,9 +94,12 @@ pub(crate) const PARTS: &[(&str, &str)] = &[
     ("any forgetting", "half-life=off"),
     ("sharing over goals", "sharing=off"),
     ("maturity", "maturity=off"),
+    ("maturity, waiting for the window instead", "maturity=wait"),
     ("silence", "silence=off"),
     ("telling the level from paths", "level=off"),
     ("buckets, added instead", "buckets=on"),
+    ("sharpness: probability matching instead", "sharpness=1"),
+    ("sharpness and half the forgetting, as before it", "sharpness=1,half-life=1600,growth=0.5"),
     ("a floor", "floor=0"),
     ("the floor, .2 % instead", "floor=0.002"),
     ("the floor, 1 % instead", "floor=0.01"),
@@ -133,7 +147,11 @@ impl Settings {
                 *(if key == "delta" { &mut delta } else { &mut probability }) = number()?;
                 self.objective = Objective::CheapestWithin { delta, probability };
             }
-            "maturity" => learner.maturity = switch()?,
+            "sharpness" => self.sharpness = number()?.clamp(1.0, 8.0),
+            "maturity" => {
+                self.waits = value == "wait";
+                learner.maturity = !self.waits && switch()?;
+            }
             "silence" => learner.silence = switch()?,
             "level" => learner.fading.level = switch()?,
             "reliability" => self.reliability = switch()?,
@@ -159,6 +177,10 @@ pub(crate) struct Ours {
     costs: Vec<f64>,
     scopes: BTreeMap<(u32, Bucket), Scope>,
     open: HashMap<u32, Open>,
+    /// Decisions after which no word changes.
+    window: u32,
+    /// What it waits with: the goal's signals, by their decision.
+    waiting: BTreeMap<u32, Vec<Heard>>,
     seed: u64,
     /// How often the level was said to have moved.
     alerts: u32,
@@ -199,6 +221,8 @@ impl Ours {
             costs: shape.costs.clone(),
             scopes: BTreeMap::new(),
             open: HashMap::new(),
+            window: shape.window,
+            waiting: BTreeMap::new(),
             seed,
             alerts: 0,
         }
@@ -239,11 +263,44 @@ impl Ours {
             .collect();
         let rules = ChoiceRules {
             objective: self.settings.objective,
+            sharpness: self.settings.sharpness,
             floor: self.settings.floor,
             ..ChoiceRules::default()
         };
         // All paths are eligible, so there are choices.
         scope.choices = rules.prepare(&known, &Standing::default()).usual().ok().cloned();
+    }
+
+    /// Takes in what was held back of decisions whose window is over.
+    fn stop_waiting(&mut self, now: u32) {
+        while let Some(oldest) = self.waiting.first_entry().filter(|of| of.key() + self.window < now) {
+            oldest.remove().iter().for_each(|heard| self.take(heard));
+        }
+    }
+
+    /// Counts a signal.
+    fn take(&mut self, heard: &Heard) {
+        let Some(open) = self.open.get_mut(&heard.decision) else { return };
+        // Every signal has an id of a few digits within its decision.
+        let Ok(id) = SignalId::new(&heard.number.to_string()) else { return };
+        match heard.said {
+            Said::TakenBack(number) => {
+                open.trace.signals.retain(|signal| signal.id.as_str() != number.to_string());
+            }
+            Said::Praise | Said::Fault => {
+                let Some(value) = value(heard.source, heard.said == Said::Praise) else { return };
+                open.trace.signals.push(Signal {
+                    id,
+                    source: heard.source,
+                    value,
+                    strength: value.default_strength(),
+                    confidence: Strength::ONE,
+                    at: Timestamp(i64::from(heard.due)),
+                    attempt: None,
+                });
+            }
+        }
+        self.count(heard.decision, heard.goal);
     }
 
     /// Moves the decision from where it counted to where it counts now.
@@ -265,6 +322,7 @@ impl Policy for Ours {
     }
 
     fn choose(&mut self, request: &Request) -> anyhow::Result<Chosen> {
+        self.stop_waiting(request.decision);
         let goal = request.goal;
         let bucket = request.prompt.as_ref().filter(|_| self.settings.buckets).map_or("all", |p| p.bucket);
         let decided = self.decisions[goal as usize];
@@ -301,27 +359,11 @@ impl Policy for Ours {
     }
 
     fn hear(&mut self, heard: &Heard) {
-        let Some(open) = self.open.get_mut(&heard.decision) else { return };
-        // Every signal has an id of a few digits within its decision.
-        let Ok(id) = SignalId::new(&heard.number.to_string()) else { return };
-        match heard.said {
-            Said::TakenBack(number) => {
-                open.trace.signals.retain(|signal| signal.id.as_str() != number.to_string());
-            }
-            Said::Praise | Said::Fault => {
-                let Some(value) = value(heard.source, heard.said == Said::Praise) else { return };
-                open.trace.signals.push(Signal {
-                    id,
-                    source: heard.source,
-                    value,
-                    strength: value.default_strength(),
-                    confidence: Strength::ONE,
-                    at: Timestamp(i64::from(heard.due)),
-                    attempt: None,
-                });
-            }
+        if self.settings.waits {
+            self.waiting.entry(heard.decision).or_default().push(*heard);
+        } else {
+            self.take(heard);
         }
-        self.count(heard.decision, heard.goal);
     }
 }
 

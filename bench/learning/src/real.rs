@@ -26,7 +26,8 @@ pub(crate) struct Real {
 
 /// Policies that are no rivals: bounds, or a path that only hindsight would have picked.
 fn is_bound(name: &str) -> bool {
-    name.starts_with("always-") || matches!(name, "truth-ts" | "uniform")
+    // Ours without a part of it is no peer either.
+    name.starts_with("kalibr,") || name.starts_with("always-") || matches!(name, "truth-ts" | "uniform")
 }
 
 impl Real {

@@ -386,11 +386,24 @@ pub(crate) fn random(number: u64) -> Scenario {
     if signals.judge.is_some() && favoured > 0 {
         signals = signals.favouring(favoured.min(count - 1));
     }
+    let goals = of(7, &[1.0, 1.0, 4.0]) as u32;
+    let judge = match (signals.judge, signals.favoured) {
+        (None, _) => "no judge".to_owned(),
+        (_, None) => "a judge".to_owned(),
+        (_, Some((path, _))) => format!("a judge for path {path}"),
+    };
+    let rates: Vec<String> = rates.iter().take(3).map(|rate| format!("{rate:.2}")).collect();
     Scenario {
         name: format!("random-{number}"),
-        about: "everything drawn".into(),
+        about: format!(
+            "everything drawn: {goals} goals, {count} paths, {}{}, actions on {:.0} % right {:.0} % late {late:.0}, {judge}",
+            rates.join(" "),
+            ["", ", the best falls", ", the best falls and recovers"][moved as usize],
+            100.0 * coverage,
+            100.0 * accuracy
+        ),
         decisions: 6_000,
-        goals: of(7, &[1.0, 1.0, 4.0]) as u32,
+        goals,
         level: 0.05,
         particular: 0.03,
         paths,

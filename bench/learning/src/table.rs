@@ -44,6 +44,38 @@ pub(crate) fn world(out: &mut impl Write, title: &str, played: &[Played]) -> io:
     out.flush()
 }
 
+/// Drawn worlds, those first in which the first policy does worst against the second, and then all of them together.
+pub(crate) fn drawn(out: &mut impl Write, worlds: &mut [(String, Vec<Played>)]) -> io::Result<()> {
+    let regret = |played: &[Played], at: usize| {
+        played.get(at).map_or(f64::NAN, |policy| stats::mean(&policy.each(|outcome| outcome.regret)))
+    };
+    let behind = |played: &[Played]| regret(played, 0) / regret(played, 1);
+    worlds.sort_by(|(_, a), (_, b)| behind(b).total_cmp(&behind(a)));
+    for (title, played) in &*worlds {
+        let regrets: Vec<String> =
+            (0..played.len()).map(|at| format!("{:7.1}", regret(played, at))).collect();
+        writeln!(out, "{:6.2} x {}   {title}", behind(played), regrets.join(" "))?;
+    }
+    let Some((_, first)) = worlds.first() else { return Ok(()) };
+    for (at, rival) in first.iter().enumerate().skip(1) {
+        let logs: Vec<f64> =
+            worlds.iter().map(|(_, played)| (regret(played, 0) / regret(played, at)).ln()).collect();
+        let of = |runs: &[usize]| (runs.iter().map(|&run| logs[run]).sum::<f64>() / runs.len() as f64).exp();
+        let found = stats::bootstrap(logs.len(), of);
+        let wins = logs.iter().filter(|log| **log < 0.0).count();
+        writeln!(
+            out,
+            "  {} / {:40}{:.3} {}   {wins} of {}",
+            first[0].name,
+            rival.name,
+            found.mean,
+            interval(found, 3),
+            logs.len()
+        )?;
+    }
+    out.flush()
+}
+
 fn interval(found: Estimate, digits: usize) -> String {
     format!("[{:.digits$}, {:.digits$}]", found.low, found.high)
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use crate::bars::{self, AGAIN, DRIFT, JUDGED, REVISED, Row, STILL, UNBIASED};
+use crate::bars::{self, AGAIN, DRIFT, JUDGED, REVISED, REVISED_OURS, Row, STILL, UNBIASED};
 use crate::markdown;
 use crate::ours::{PARTS, Settings};
 use crate::peers::{Hosts, Listing};
@@ -298,6 +298,9 @@ impl Whole {
             if self.asked.quick && matches!(name, "goals-disagree" | "slips") {
                 continue;
             }
+            // Waiting is the same as not waiting where no word ever changes.
+            let waits = (name == "revision-22").then_some("kalibr:maturity=wait");
+            let names: Vec<&str> = names.into_iter().chain(waits).collect();
             let (scenario, played) = self.play(name, &names, &peers, count)?;
             let against = |rival: &str| {
                 let of = |name: &str| {
@@ -331,7 +334,10 @@ impl Whole {
                 "stationary" => rows.push(row(STILL, "beta-ts")),
                 "judge-second" => rows.push(row(JUDGED, "average")),
                 "judge-unbiased" => rows.push(row(UNBIASED, "average")),
-                "revision-22" => rows.push(row(REVISED, "waiting")),
+                "revision-22" => {
+                    rows.push(row(REVISED, "waiting"));
+                    rows.push(row(REVISED_OURS, "kalibr:maturity=wait"));
+                }
                 _ => {}
             }
             worlds.push((format!("{name}: {}", scenario.about), played));

@@ -38,5 +38,6 @@ pub mod rules;
 pub mod safety;
 pub mod series;
 pub mod sharing;
+pub mod sharpness;
 pub mod silence;
 pub mod trace;

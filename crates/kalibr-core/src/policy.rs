@@ -30,8 +30,12 @@ pub struct Entry {
     pub p_best: f64,
 }
 
+/// Availability below which a path's provider counts as failing.
+const FAILING: f64 = 0.9;
+
 impl PolicyTable {
-    /// The table of these paths, in that order. What `known` says of a path's success is that of its posterior.
+    /// The table of these paths, in that order. What `known` says of a path's success is that of its posterior. While the
+    /// provider of one of them fails, paths are chosen as often as they are probably the best, and no greedier.
     pub fn new(
         version: u64,
         paths: &[(PathId, Posterior)],
@@ -44,6 +48,9 @@ impl PolicyTable {
             ..known
         };
         let known: Vec<Known> = known.into_iter().zip(paths).map(of_posterior).collect();
+        // A request tries whether a failing provider is back when it falls on that path: greed must not put it off.
+        let failing = paths.iter().any(|(_, posterior)| posterior.availability < FAILING);
+        let rules = ChoiceRules { sharpness: if failing { 1.0 } else { rules.sharpness }, ..*rules };
         let rules = rules.prepare(&known, standing);
         // Where cost has no say, the weights are just these, and one quadrature is enough.
         let best = rules
@@ -150,6 +157,28 @@ mod tests {
         let rest = table.rules().choices(&Asked::default(), not_first).unwrap();
         assert_eq!(rest.propensities[0], 0.0);
         assert!(rest.propensities[1] > 0.98, "{rest:?}");
+    }
+
+    #[test]
+    fn while_a_provider_fails_its_path_is_tried_as_often_as_it_is_probably_the_best() {
+        let of = |availability: f64| {
+            let paths: Vec<_> = table(&[(8.0, 2.0), (3.0, 3.0)])
+                .entries()
+                .iter()
+                .map(|entry| (entry.path, Posterior { availability, ..entry.posterior }))
+                .collect();
+            let known = paths.iter().map(|_| Known::of(Beta::UNIFORM));
+            PolicyTable::new(0, &paths, known, &ChoiceRules::default(), &Standing::default())
+        };
+        let (fails, answers) = (of(0.3), of(1.0));
+        let floored = |p: f64| 0.002 + 0.996 * p;
+        let best = fails.entries()[1].p_best;
+        assert!(
+            best > 0.02 && (fails.shares()[1] - floored(best)).abs() < 1e-9,
+            "{best} {:?}",
+            fails.shares()
+        );
+        assert!(answers.shares()[1] < 0.5 * fails.shares()[1], "{:?}", answers.shares());
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub struct Fading {
 impl Default for Fading {
     fn default() -> Self {
         Self {
-            growth: 0.5,
+            growth: 0.25,
             after_change: 150.0,
             growth_after_change: 0.1,
             restart: Some(0.1),
@@ -109,7 +109,7 @@ pub struct LearnerConfig {
 impl Default for LearnerConfig {
     fn default() -> Self {
         Self {
-            half_life: Some(1600.0),
+            half_life: Some(800.0),
             fading: Fading::default(),
             sharing: true,
             maturity: true,

@@ -9,7 +9,7 @@
 //! 1. *eligibility*: the request's mask, then hard caps (the goal's and the request's) and path risk, then soft limits
 //!    (if they leave anything);
 //! 2. *objective*: the weights, restricted to the eligible paths and scaled to 1 (if nothing is left of them, P(best)
-//!    among the eligible: the only quadrature that a request can cause, and a rare one);
+//!    among the eligible: the only quadrature that a request can cause, and a rare one), sharpened ([`crate::sharpness`]);
 //! 3. *exploration cap*: lowered beforehand by what the floor will add, so that it holds after the floor;
 //! 4. *floor*: an additive one, `f + (1 − K f) w`, of the task's risk; all floors together take at most half;
 //! 5. *guarantee*, or after a rollback the baseline alone: a mixture with the baseline;
@@ -30,6 +30,7 @@ use crate::objective::{Limits, NotEligible, Objective, Offer, SURE};
 use crate::posterior::Beta;
 use crate::quadrature::to_one;
 use crate::safety::{Guarantee, Risk, Side, capped, mixed, with_holdout};
+use crate::sharpness::sharpened;
 
 mod prepare;
 
@@ -43,6 +44,8 @@ pub struct ChoiceRules {
     pub objective: Objective,
     /// What paths must keep to be chosen.
     pub limits: Limits,
+    /// How much greedier than probability matching paths are chosen, 1..=8: see [`crate::sharpness`]. Default 2.
+    pub sharpness: f64,
     /// Least probability of each path, 0..=0.5. Default 0.002; a quarter of it at medium risk, 0 at high.
     pub floor: f64,
     /// Greatest share of decisions that takes another path than the leader, 0..=1. Default 1.
@@ -61,6 +64,7 @@ impl Default for ChoiceRules {
         Self {
             objective: Objective::default(),
             limits: Limits::default(),
+            sharpness: 2.0,
             floor: 0.002,
             exploration_cap: 1.0,
             holdout: 0.0,
@@ -123,6 +127,7 @@ pub struct Prepared {
     /// P(q_a >= q_baseline − `risk_delta`) for each path, 1 for the baseline. Without a baseline, the path of the greatest
     /// expected success stands in for it.
     as_good: Vec<f64>,
+    sharpness: f64,
     floor: f64,
     exploration_cap: f64,
     baseline: Option<usize>,
@@ -319,8 +324,12 @@ impl Prepared {
         }
     }
 
-    /// Step 2: the weights of the eligible paths alone.
+    /// Step 2: the weights of the eligible paths alone, sharpened.
     fn restricted(&self, mask: &[bool]) -> Vec<f64> {
+        sharpened(&self.matched(mask), self.sharpness)
+    }
+
+    fn matched(&self, mask: &[bool]) -> Vec<f64> {
         let weights: Vec<f64> =
             self.paths.iter().zip(mask).map(|(path, &is)| if is { path.weight } else { 0.0 }).collect();
         if weights.iter().sum::<f64>() >= 1e-9 {

@@ -6,7 +6,7 @@
 //!
 //! [goals.research_summary]
 //! paths = ["gpt-4o-mini", { model = "local/llama", params = { temperature = 0 } }]
-//! half_life = 1600
+//! half_life = 800
 //! buckets = "auto"
 //! objective = { mode = "cheapest_within", delta = 0.05 }
 //! limits = { max_cost_usd = 0.02, slo = { latency_ms = 3000 } }

@@ -65,7 +65,7 @@ impl std::str::FromStr for Buckets {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GoalSettings {
-    /// Graded attempts after which older evidence counts half; 0 forgets nothing. Default 1600.
+    /// Graded attempts after which older evidence counts half; 0 forgets nothing. Default 800.
     pub half_life: f64,
     /// See [`ChoiceRules::floor`].
     pub floor: f64,
@@ -160,6 +160,7 @@ impl GoalSettings {
         ChoiceRules {
             objective: self.objective,
             limits: self.limits,
+            sharpness: ChoiceRules::default().sharpness,
             floor: self.floor,
             exploration_cap: self.exploration_cap,
             holdout: self.holdout,

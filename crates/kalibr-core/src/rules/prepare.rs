@@ -4,6 +4,7 @@ use super::{Asked, ChoiceRules, Known, NoneEligible, PathRules, Prepared};
 use crate::objective::{NotEligible, Objective, Offer, Pacer, p_within};
 use crate::posterior::Beta;
 use crate::safety::{guaranteed_share, leader};
+use crate::sharpness::sharpened;
 
 /// What the goal's state adds to its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -22,6 +23,11 @@ impl ChoiceRules {
         let share = |value: f64, most: f64| (0.0..=most).contains(&value);
         if let Some(problem) = self.objective.problem().or_else(|| self.limits.problem()) {
             return Some(problem);
+        }
+        if !(1.0..=8.0).contains(&self.sharpness) {
+            return Some(
+                "sharpness is how much greedier than probability matching paths are chosen, a number from 1 to 8",
+            );
         }
         if !share(self.floor, 0.5) {
             return Some("floor is a probability from 0 to 0.5");
@@ -64,7 +70,7 @@ impl ChoiceRules {
             (Some(_), _) if standing.rolled_back => 0.0,
             (Some(at), Some(guarantee)) => {
                 let seen: Vec<_> = paths.iter().map(|path| path.seen).collect();
-                guaranteed_share(&seen, &weights, at, guarantee)
+                guaranteed_share(&seen, &sharpened(&weights, self.sharpness), at, guarantee)
             }
             _ => 1.0,
         };
@@ -78,6 +84,7 @@ impl ChoiceRules {
         let mut prepared = Prepared {
             paths: paths.iter().zip(&weights).zip(hard).map(path).collect(),
             as_good: self.as_good(paths, baseline),
+            sharpness: self.sharpness,
             floor: self.floor,
             exploration_cap: self.exploration_cap.clamp(0.0, 1.0),
             baseline,

@@ -13,7 +13,7 @@ async fn a_goal_is_created_read_listed_changed_and_removed() {
     let put = client.put("/v1/goals/r.s:1", json!({ "paths": paths, "floor": 0.02 })).await.ok(200);
     assert_eq!(put["name"], "r.s:1");
     let settings = &put["settings"];
-    assert_eq!(settings["half_life"], 1600.0);
+    assert_eq!(settings["half_life"], 800.0);
     assert_eq!((&settings["floor"], &settings["buckets"]), (&json!(0.02), &json!("off")));
     assert_eq!(settings["user_cap"], json!({ "decisions": 50, "window_seconds": 86_400 }));
     assert_eq!(put["paths"][1]["params"], json!({ "temperature": 0 }));
