@@ -9,7 +9,7 @@ use kalibr_engine::core::evidence::Strength;
 use kalibr_engine::core::ids::{Goal, SessionId, SignalId, Timestamp, TraceId};
 use kalibr_engine::core::outcome::FailureCategory;
 use kalibr_engine::core::path::PathSpec;
-use kalibr_engine::signals::turn::{Classification, TurnLabel, classify};
+use kalibr_engine::signals::turn::{Before, Verdict, classify};
 use kalibr_engine::signals::vocabulary::{self, SignalType};
 use kalibr_engine::{Engine, Fact, Run, RunReport, SignalError, SignalMeta, fresh_signal_id};
 use pyo3::prelude::*;
@@ -26,7 +26,7 @@ enum About {
 enum What {
     Typed { about: About, kind: &'static SignalType, strength: Option<f64>, confidence: Option<f64> },
     Action { about: About, action: String, edit_ratio: Option<f64> },
-    Turn { about: About, read: Classification },
+    Turn { about: About, read: Verdict },
     Metric { about: About, success: bool, score: Option<f64> },
     SessionEnd { session: SessionId, satisfied: bool },
     Withdrawal,
@@ -112,14 +112,14 @@ impl Signal {
         signal_id: Option<&str>,
     ) -> PyResult<(&'static str, f64, Option<Self>)> {
         let about = about(trace_id, session_id)?;
-        let read = py.detach(|| classify(message));
-        let label = match read.label {
-            TurnLabel::Acceptance => "acceptance",
-            TurnLabel::Rejection => "rejection",
-            TurnLabel::Continuation => "continuation",
+        let read = py.detach(|| classify(message, &Before::default()));
+        let (label, confidence) = (read.label.as_str(), read.confidence());
+        let turn = if read.asserted.is_some() {
+            Some(signal(What::Turn { about, read }, signal_id, at)?)
+        } else {
+            None
         };
-        let turn = |_| signal(What::Turn { about, read }, signal_id, at);
-        Ok((label, read.confidence(), read.asserted.map(turn).transpose()?))
+        Ok((label, confidence, turn))
     }
 
     /// The caller's own verdict on an answer.

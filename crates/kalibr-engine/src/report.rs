@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use kalibr_core::evidence::{Signal, Source, Strength, Value};
 use kalibr_core::ids::{Goal, KeyedHash, PathId, SignalId, Timestamp, TraceId};
 use kalibr_core::path::PathSpec;
-use kalibr_signals::turn::{Classification, classify};
+use kalibr_signals::turn::{Before, Verdict, classify};
 use kalibr_signals::vocabulary::{self, SignalType};
 use kalibr_store::{
     About, Ack, AnchorFact, DecisionFact, DecisionKind, Fact, PathUpdate, Receipt, SignalFact,
@@ -110,16 +110,16 @@ impl Engine {
 
     /// A follow-up message, classified. The second part is the signal that it asserts, if it asserts one; the message
     /// itself goes nowhere.
-    pub fn turn(&self, run: Run, message: &str, meta: SignalMeta) -> (Classification, Option<Fact>) {
-        let classification = classify(message);
-        let fact = self.classified(run, &classification, meta);
-        (classification, fact)
+    pub fn turn(&self, run: Run, message: &str, meta: SignalMeta) -> (Verdict, Option<Fact>) {
+        let verdict = classify(message, &Before::default());
+        let fact = self.classified(run, &verdict, meta);
+        (verdict, fact)
     }
 
     /// The signal that a follow-up message asserts which was classified before; `None` where it asserts nothing.
-    pub fn classified(&self, run: Run, classification: &Classification, meta: SignalMeta) -> Option<Fact> {
-        let value = classification.asserted?;
-        let confidence = Strength::new(classification.confidence()).unwrap_or(Strength::ONE);
+    pub fn classified(&self, run: Run, verdict: &Verdict, meta: SignalMeta) -> Option<Fact> {
+        let value = verdict.asserted?;
+        let confidence = Strength::new(verdict.confidence()).unwrap_or(Strength::ONE);
         Some(self.fact(run, Source::Turn, value, value.default_strength(), confidence, meta))
     }
 

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use kalibr_engine::core::ids::{SessionId, SignalId};
-use kalibr_engine::signals::turn::{Classification, TurnLabel};
+use kalibr_engine::signals::turn::{TurnLabel, Verdict};
 use kalibr_engine::{Run, RunReport};
 use serde::Serialize;
 use serde_json::json;
@@ -67,15 +67,15 @@ struct Probabilities {
 }
 
 impl TurnBody {
-    fn new(classification: &Classification) -> Self {
+    fn new(verdict: &Verdict) -> Self {
         Self {
-            label: classification.label,
+            label: verdict.label,
             probabilities: Probabilities {
-                acceptance: classification.acceptance,
-                rejection: classification.rejection,
-                continuation: classification.continuation,
+                acceptance: verdict.acceptance,
+                rejection: verdict.rejection,
+                continuation: verdict.continuation,
             },
-            asserted: classification.asserted.is_some(),
+            asserted: verdict.asserted.is_some(),
             signal_id: None,
             joined: false,
         }
@@ -91,8 +91,8 @@ pub(crate) async fn turn(
     let meta = signals::meta(&mut body)?;
     body.none_left()?;
     let run = Run::Session(app.engine.session_hash(&session));
-    let (classification, fact) = app.engine.turn(run, &message, meta);
-    let mut answer = TurnBody::new(&classification);
+    let (verdict, fact) = app.engine.turn(run, &message, meta);
+    let mut answer = TurnBody::new(&verdict);
     let Some(fact) = fact else {
         return Ok(Json(answer).into_response());
     };

@@ -5,8 +5,11 @@
 //!
 //! * [`bucket`] classes a request: code, maths, extraction, tools, long context, talk by language.
 //! * [`turn`] reads the user's next message: acceptance, rejection, or mere continuation.
+//! * [`fingerprint`] is what is kept of a prompt or an answer, to compare a later text with.
 //! * [`vocabulary`] names the signals that come in by name, and grades an edit.
 
 pub mod bucket;
+pub mod fingerprint;
+pub mod tokens;
 pub mod turn;
 pub mod vocabulary;
