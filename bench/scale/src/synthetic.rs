@@ -15,7 +15,7 @@ use kalibr_core::trace::{Share, moves};
 use kalibr_store::{
     CallRecord, Change, Changes, Committed, CounterRow, DecisionRecord, Fact, GoalChange, GoalChanged,
     GoalId, GoalRecord, Ledger, LoggedDecision, PastAttempt, PathRecord, PathUpdate, Piece, Receipt, Recount,
-    Scope, StoreError,
+    Scope, SessionTrail, StoreError,
 };
 
 use crate::traffic::{self, Epochs, Fate, PATHS, WEEK};
@@ -249,6 +249,10 @@ impl Ledger for Synthetic {
 
     fn anchored(&self, _: KeyedHash, _: KeyedHash) -> Result<Option<TraceId>, StoreError> {
         Ok(None)
+    }
+
+    fn ended_sessions(&self, _: Option<Timestamp>, _: usize) -> Result<Vec<SessionTrail>, StoreError> {
+        Ok(Vec::new())
     }
 
     fn log(

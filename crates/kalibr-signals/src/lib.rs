@@ -5,11 +5,14 @@
 //!
 //! * [`bucket`] classes a request: code, maths, extraction, tools, long context, talk by language.
 //! * [`turn`] reads the user's next message: acceptance, rejection, or mere continuation.
+//! * [`momentum`] says where a session's messages are heading, [`session`] what it says once it has ended.
 //! * [`fingerprint`] is what is kept of a prompt or an answer, to compare a later text with.
 //! * [`vocabulary`] names the signals that come in by name, and grades an edit.
 
 pub mod bucket;
 pub mod fingerprint;
+pub mod momentum;
+pub mod session;
 pub mod tokens;
 pub mod turn;
 pub mod vocabulary;

@@ -11,6 +11,7 @@ mod log;
 mod outcomes;
 mod read;
 mod recount;
+mod session;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use kalibr_core::path::PathSpec;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use crate::error::StoreError;
-use crate::facts::{Fact, GoalId};
+use crate::facts::{Fact, GoalId, SessionTrail};
 use crate::gate::Gate;
 use crate::ledger::{
     CallRecord, Changes, Committed, DecisionRecord, GoalChange, GoalChanged, GoalRecord, Ledger,
@@ -30,7 +31,8 @@ use crate::ledger::{
 };
 
 /// Schema versions, oldest first: `user_version` counts how many of them a file has been through.
-const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("safety.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema.sql"), include_str!("safety.sql"), include_str!("sessions.sql")];
 
 /// The version since which the counters mean the same: what an older version counted is counted again.
 const COUNTS_AS_NOW: i64 = 2;
@@ -294,6 +296,17 @@ impl Ledger for SqliteLedger {
 
     fn anchored(&self, alias: KeyedHash, session: KeyedHash) -> Result<Option<TraceId>, StoreError> {
         self.with(&self.reader, |connection| read::anchored(connection, alias, session))
+    }
+
+    fn ended_sessions(
+        &self,
+        idle_since: Option<Timestamp>,
+        most: usize,
+    ) -> Result<Vec<SessionTrail>, StoreError> {
+        self.with(&self.reader, |connection| {
+            let transaction = connection.transaction()?;
+            session::ended(&transaction, idle_since, most)
+        })
     }
 
     fn log(

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::batch::Batch;
 use super::cap::Place;
-use super::{CHANGES_KEPT, Problem, UNJOINED_MICROS, codec, read};
+use super::{CHANGES_KEPT, Problem, UNJOINED_MICROS, codec, read, session};
 use crate::facts::{About, AnchorFact, AttemptFact, DecisionFact, DecisionKind, Fact, Receipt, SignalFact};
 use crate::ledger::Committed;
 
@@ -20,6 +20,8 @@ pub(super) fn commit(transaction: &Transaction<'_>, facts: &[Fact]) -> Result<Co
             Fact::Signal(signal) => append_signal(&mut batch, signal)?,
             Fact::Withdrawal(id, at) => append_withdrawal(&mut batch, id, *at)?,
             Fact::Anchor(anchor) => append_anchor(&mut batch, anchor)?,
+            Fact::Step(step) => session::append_step(&batch, step)?,
+            Fact::Ended(ended) => session::append_ended(&mut batch, ended)?,
         });
     }
     batch.finish()?;
@@ -141,7 +143,7 @@ fn append_attempt(batch: &mut Batch<'_>, attempt: &AttemptFact) -> Result<Receip
     })
 }
 
-fn append_signal(batch: &mut Batch<'_>, fact: &SignalFact) -> Result<Receipt, Problem> {
+pub(super) fn append_signal(batch: &mut Batch<'_>, fact: &SignalFact) -> Result<Receipt, Problem> {
     let signal = &fact.signal;
     if let Some(receipt) = known_signal(batch.transaction, fact)? {
         return Ok(receipt);
@@ -217,6 +219,7 @@ fn append_withdrawal(batch: &mut Batch<'_>, id: &SignalId, at: Timestamp) -> Res
     if let Some(trace) = trace {
         batch.touch(trace)?;
     }
+    session::withdraw_step(batch, id)?;
     let inserted = batch
         .transaction
         .prepare_cached("INSERT OR IGNORE INTO withdrawals (id, at) VALUES (?1, ?2)")?
@@ -260,6 +263,7 @@ fn anchor(batch: &mut Batch<'_>, session: KeyedHash, trace: TraceId, at: Timesta
     if changed == 0 {
         return Ok(());
     }
+    session::reopen(batch.transaction, session)?;
     let signals: Vec<(String, Option<[u8; 16]>, i64)> = batch
         .transaction
         .prepare_cached("SELECT id, trace, event_at FROM signals WHERE session = ?1")?
@@ -287,7 +291,7 @@ fn anchor(batch: &mut Batch<'_>, session: KeyedHash, trace: TraceId, at: Timesta
 }
 
 /// The latest run of a session at or before a moment; of two at the same moment the one with the greater id.
-fn run_at(
+pub(super) fn run_at(
     transaction: &Transaction<'_>,
     session: KeyedHash,
     at: Timestamp,
@@ -309,6 +313,7 @@ fn decided_at(transaction: &Transaction<'_>, trace: TraceId) -> Result<Option<Ti
 }
 
 pub(super) fn maintain(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Problem> {
+    session::maintain(transaction, now)?;
     let too_old = now.0 - UNJOINED_MICROS;
     transaction.execute("DELETE FROM signals WHERE pending = 1 AND received_at < ?1", [too_old])?;
     transaction.execute(
