@@ -4,6 +4,7 @@
 //! given; errors never repeat one.
 //!
 //! * [`bucket`] classes a request: code, maths, extraction, tools, long context, talk by language.
+//! * [`redact`] takes personal and secret things out of a text.
 //! * [`turn`] reads the user's next message: acceptance, rejection, or mere continuation.
 //! * [`momentum`] says where a session's messages are heading, [`session`] what it says once it has ended.
 //! * [`fingerprint`] is what is kept of a prompt or an answer, to compare a later text with.
@@ -12,6 +13,7 @@
 pub mod bucket;
 pub mod fingerprint;
 pub mod momentum;
+pub mod redact;
 pub mod session;
 pub mod tokens;
 pub mod turn;
