@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use kalibr_core::counters::{Counters, Epoch};
+use kalibr_core::evidence::Voice;
 use kalibr_core::ids::{Bucket, PathId, Pipeline};
 use kalibr_core::learner::Learner;
 use kalibr_core::path::PathSpec;
 use kalibr_core::posterior::{Posterior, Subject};
+use kalibr_core::reliability::{Reliability, Trust};
 use kalibr_store::{
     CallRecord, Change, Changes, CounterRow, GoalId, GoalRecord, Ledger, Piece, Scope, StoreError,
 };
@@ -54,6 +56,8 @@ pub(crate) struct Learned {
     progress: Mutex<Progress>,
     moved: Condvar,
     stopping: AtomicBool,
+    /// How far the classifier model can be trusted on all answers taken together.
+    turn_model: ArcSwap<Trust>,
 }
 
 /// What only the refresher needs.
@@ -194,6 +198,7 @@ impl Learned {
             progress: Mutex::default(),
             moved: Condvar::new(),
             stopping: AtomicBool::new(false),
+            turn_model: ArcSwap::from_pointee(Reliability::default().overall(Voice::TurnModel)),
         };
         learned.reload(ledger, clock)?;
         Ok(learned)
@@ -235,6 +240,18 @@ impl Learned {
         // While nobody refreshes, some calls' worth of averages is not worth the memory.
         if completed.len() < MOST_COMPLETED {
             completed.push(call);
+        }
+    }
+
+    /// How far the classifier model's verdicts can be trusted on all answers taken together.
+    pub(crate) fn turn_model(&self) -> Arc<Trust> {
+        self.turn_model.load_full()
+    }
+
+    fn note_turn_model(&self, kept: &Kept) {
+        let trust = kept.learner.reliability().overall(Voice::TurnModel);
+        if **self.turn_model.load() != trust {
+            self.turn_model.store(Arc::new(trust));
         }
     }
 
@@ -423,6 +440,7 @@ impl Learned {
         }
         self.take_calls(&goals, kept, &mut dirty);
         rebuild(&goals, kept, &dirty, clock, seq);
+        self.note_turn_model(kept);
         for id in &changed_goals {
             // One that was just created starts from what other goals know.
             if let Some(goal) = goals.numbered(*id) {
@@ -492,6 +510,7 @@ impl Learned {
         kept.calls = Some(calls.map_or_else(|| read_calls(ledger), Ok)?);
         let all: BTreeSet<Scope> = kept.counters.keys().cloned().collect();
         rebuild(&goals, &mut kept, &all, clock, seq);
+        self.note_turn_model(&kept);
         *lock(&self.kept) = kept;
         self.goals.store(Arc::new(goals));
         self.applied(seq);
