@@ -4,6 +4,8 @@
 //! word is answered at once, text is classified at once and goes no further, and the rest may queue.
 
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kalibr_engine::core::evidence::Strength;
 use kalibr_engine::core::ids::{Goal, SessionId, SignalId, Timestamp, TraceId};
@@ -11,7 +13,9 @@ use kalibr_engine::core::outcome::FailureCategory;
 use kalibr_engine::core::path::PathSpec;
 use kalibr_engine::signals::turn::{Before, Verdict, classify};
 use kalibr_engine::signals::vocabulary::{self, SignalType};
-use kalibr_engine::{Engine, Fact, Run, RunReport, SignalError, SignalMeta, fresh_signal_id};
+use kalibr_engine::{
+    Engine, Fact, Run, RunReport, SignalError, SignalMeta, TurnText, Unsure, fresh_signal_id,
+};
 use pyo3::prelude::*;
 
 use crate::errors;
@@ -26,11 +30,36 @@ enum About {
 enum What {
     Typed { about: About, kind: &'static SignalType, strength: Option<f64>, confidence: Option<f64> },
     Action { about: About, action: String, edit_ratio: Option<f64> },
-    Turn { about: About, read: Verdict },
+    Turn { about: About, read: Verdict, text: Option<Arc<Held>> },
     Metric { about: About, success: bool, score: Option<f64> },
-    SessionEnd { session: SessionId, satisfied: bool },
+    SessionEnd { session: SessionId, satisfied: Option<bool> },
     Withdrawal,
     Run { session: Option<SessionId>, trace: Option<TraceId>, goal: Option<Goal>, model: Option<String> },
+}
+
+/// Messages that may wait, here, for an engine that asks a classifier model about them: more are classified by what the
+/// local classifier makes of them alone.
+const MOST_HELD: usize = 1_024;
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// A message that waits for the engine, in memory.
+#[derive(Debug)]
+struct Held(Unsure);
+
+impl Held {
+    fn of(text: TurnText<'_>) -> Option<Arc<Self>> {
+        if HELD.fetch_add(1, Ordering::Relaxed) >= MOST_HELD {
+            HELD.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Arc::new(Self(Unsure::of(text))))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        HELD.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A signal that is well formed, and waits to be sent.
@@ -100,13 +129,18 @@ impl Signal {
         signal(What::Action { about: about(trace_id, session_id)?, action, edit_ratio }, signal_id, at)
     }
 
-    /// A follow-up message, classified: the label, its probability, and the signal that it asserts, if any.
+    /// A follow-up message, classified: the label, its probability, and what is to be sent of it, if anything. With
+    /// `keep`, its text is held for a classifier model where it asserts nothing.
     #[staticmethod]
-    #[pyo3(signature = (message, at, *, trace_id=None, session_id=None, signal_id=None))]
+    #[pyo3(signature = (message, at, *, prompt=None, output=None, keep=false, trace_id=None, session_id=None, signal_id=None))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn turn(
         py: Python<'_>,
         message: &str,
         at: i64,
+        prompt: Option<&str>,
+        output: Option<&str>,
+        keep: bool,
         trace_id: Option<&str>,
         session_id: Option<&str>,
         signal_id: Option<&str>,
@@ -114,11 +148,11 @@ impl Signal {
         let about = about(trace_id, session_id)?;
         let read = py.detach(|| classify(message, &Before::default()));
         let (label, confidence) = (read.label.as_str(), read.confidence());
-        let turn = if read.asserted.is_some() {
-            Some(signal(What::Turn { about, read }, signal_id, at)?)
-        } else {
-            None
-        };
+        let unclear = keep && read.asserted.is_none();
+        let text = unclear.then(|| Held::of(TurnText { message, prompt, answer: output })).flatten();
+        let says_something = read.asserted.is_some() || text.is_some() || matches!(about, About::Session(_));
+        let turn =
+            says_something.then(|| signal(What::Turn { about, read, text }, signal_id, at)).transpose()?;
         Ok((label, confidence, turn))
     }
 
@@ -137,10 +171,15 @@ impl Signal {
         signal(What::Metric { about: about(trace_id, session_id)?, success, score }, signal_id, at)
     }
 
-    /// How a session ended.
+    /// How a session ended, where that is known.
     #[staticmethod]
     #[pyo3(signature = (session_id, satisfied, at, *, signal_id=None))]
-    fn session_end(session_id: &str, satisfied: bool, at: i64, signal_id: Option<&str>) -> PyResult<Self> {
+    fn session_end(
+        session_id: &str,
+        satisfied: Option<bool>,
+        at: i64,
+        signal_id: Option<&str>,
+    ) -> PyResult<Self> {
         let session = session_id.parse().map_err(errors::id)?;
         signal(What::SessionEnd { session, satisfied }, signal_id, at)
     }
@@ -190,12 +229,17 @@ impl Signal {
             What::Action { about, action, edit_ratio } => {
                 engine.action(run(about), action, *edit_ratio, meta)?
             }
-            What::Turn { about, read } => {
-                return Ok((engine.classified(run(about), read, meta).into_iter().collect(), true));
+            What::Turn { about, read, text } => {
+                let text = text.as_ref().map(|held| held.0.clone());
+                return Ok((engine.turned(run(about), read.clone(), text, meta).facts, true));
             }
             What::Metric { about, success, score } => engine.metric(run(about), *success, *score, meta)?,
             What::SessionEnd { session, satisfied } => {
-                engine.session_end(engine.session_hash(session), *satisfied, meta)
+                let session = engine.session_hash(session);
+                match satisfied {
+                    Some(satisfied) => engine.session_end(session, *satisfied, meta),
+                    None => engine.session_over(session, meta),
+                }
             }
             What::Withdrawal => engine.withdrawal(self.id.clone()),
             What::Run { session, trace, goal, model } => {

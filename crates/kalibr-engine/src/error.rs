@@ -174,9 +174,6 @@ pub enum SignalError {
     /// A model's name cannot be one.
     #[error(transparent)]
     Model(#[from] InvalidPath),
-    /// The ledger failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
     /// The queue before the ledger is full.
     #[error(
         "the queue before the ledger is full: the store is slower than the traffic, or stands still; try again later"

@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::clock::Clock;
 use crate::engine::{Engine, Refresh};
-use crate::error::{EngineError, SignalError};
+use crate::error::EngineError;
 use crate::report::{SignalMeta, fresh_signal_id};
 
 /// Sessions that are looked at in one go.
@@ -198,12 +198,11 @@ impl Engine {
     /// queued.
     ///
     /// # Errors
-    /// [`SignalError::Store`] when the ledger cannot be read.
-    pub fn take_in_sessions(&self) -> Result<usize, SignalError> {
+    /// [`StoreError`] when the ledger cannot be read.
+    pub fn take_in_sessions(&self) -> Result<usize, StoreError> {
         let found = find(self.ledger(), self.sessions().config, self.clock().now())?;
-        let count = found.len();
-        self.send(found)?;
-        Ok(count)
+        // What the queue does not take is found again.
+        Ok(found.into_iter().filter(|fact| self.append(fact.clone(), None).is_ok()).count())
     }
 
     pub(crate) fn noticed(&self, facts: &[Fact]) {
