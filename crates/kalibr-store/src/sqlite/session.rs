@@ -156,9 +156,13 @@ pub(super) fn ended(
     most: usize,
 ) -> Result<Vec<SessionTrail>, Problem> {
     let mut statement = connection.prepare_cached(
-        "SELECT DISTINCT session FROM turns AS t WHERE closed = 0 AND (acceptance IS NULL OR (
-             ?1 NOT NULL AND (SELECT max(at) FROM turns WHERE session = t.session) <= ?1
-             AND NOT EXISTS (SELECT 1 FROM anchors AS a WHERE a.session = t.session AND a.at > ?1)))
+        "SELECT session FROM (
+             SELECT session, max(at) AS last, max(acceptance IS NULL) AS by_caller FROM turns WHERE closed = 0
+             GROUP BY session) AS open
+         WHERE by_caller OR (
+             ?1 NOT NULL AND last <= ?1
+             AND NOT EXISTS (SELECT 1 FROM turns AS t WHERE t.session = open.session AND t.at > ?1)
+             AND NOT EXISTS (SELECT 1 FROM anchors AS a WHERE a.session = open.session AND a.at > ?1))
          LIMIT ?2",
     )?;
     let most = i64::try_from(most).unwrap_or(i64::MAX);

@@ -9,4 +9,4 @@ CREATE TABLE turns (
     closed INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX turns_by_session ON turns (session, at);
-CREATE INDEX turns_open ON turns (session) WHERE closed = 0;
+CREATE INDEX turns_open ON turns (session, at, acceptance) WHERE closed = 0;
