@@ -324,6 +324,7 @@ impl Classifier {
             failed: read(&counts.failed),
             over_budget: read(&counts.over_budget),
             dropped: read(&counts.dropped),
+            while_off: read(&counts.switched_off),
         }
     }
 }
@@ -363,6 +364,8 @@ pub struct ClassifierInfo {
     pub over_budget: u64,
     /// The queue was full, they had waited for ten minutes, or the process ended.
     pub dropped: u64,
+    /// It would have been asked about them, was it not switched off; one in twenty of them was.
+    pub while_off: u64,
 }
 
 impl Engine {

@@ -405,7 +405,7 @@ fn a_model_that_disagrees_with_what_users_do_is_switched_off_asked_now_and_then_
     assert_eq!(info.state, "off");
     assert!(info.graded >= 80.0 && info.praises_bad > info.praises_good, "{info:?}");
     let asked = (0..60).filter(|n| set.say(VAGUE, &format!("t{n}")).asked).count();
-    assert_eq!(asked, 3);
+    assert_eq!((asked, set.info().while_off), (3, 60));
     graded(Said::RejectionByModel, Said::OutputDiscarded, 60);
     graded(Said::AcceptanceByModel, Said::OutputUsedVerbatim, 60);
     assert_eq!(set.info().state, "on");

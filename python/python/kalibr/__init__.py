@@ -135,7 +135,7 @@ def classifier() -> dict[str, Any] | None:
         `model`, `state` (`on`, or `off` where it agrees too little with what users do), how often it `praises_good` and
         `praises_bad` answers by `graded` verdicts, `spent_usd` today, and what became of the messages put to it by this
         process: `queued`, `acceptances`, `rejections`, `continuations`, `not_sure`, `malformed`, `failed`,
-        `over_budget`, `dropped`.
+        `over_budget`, `dropped`, `while_off`.
 
     Raises:
         StoreError, ConfigError: the data folder or the configuration cannot be used.
