@@ -8,9 +8,9 @@
 //!
 //! How it goes:
 //!
-//! 1. [`shadow`] rewrites the text for reading: full-width and other digits as ASCII, odd spaces and dashes as plain ones,
+//! 1. `shadow` rewrites the text for reading: full-width and other digits as ASCII, odd spaces and dashes as plain ones,
 //!    invisible characters left out, placeholders as one character that nothing matches.
-//! 2. Each [`detector`] of the table looks for its thing, and checks it.
+//! 2. Each detector of the table looks for its thing, and checks it.
 //! 3. Finds that overlap become one, under the name that comes first in [`Entity`]: nothing that one detector saw
 //!    can come through because another saw something beside it.
 //! 4. A replacement may uncover what was not one before, so the result is read again until nothing is found (at most

@@ -40,6 +40,10 @@ const TABLES: [&[Detector]; 7] = [
     phone::DETECTORS,
 ];
 
+/// Bytes of states that each pattern may keep while it runs. The crate's own limit is too small for the long lists of
+/// key forms: they would be dropped and built again.
+const DFA: usize = 8 << 20;
+
 struct Compiled {
     detector: &'static Detector,
     regex: Option<(Regex, usize)>,
@@ -48,7 +52,11 @@ struct Compiled {
 static ALL: LazyLock<Vec<Compiled>> = LazyLock::new(|| {
     let compile = |detector: &'static Detector| {
         let How::Pattern(pattern, _) = detector.how else { return Compiled { detector, regex: None } };
-        let regex = RegexBuilder::new(pattern).unicode(false).build().expect("a test compiles all patterns");
+        let regex = RegexBuilder::new(pattern)
+            .unicode(false)
+            .dfa_size_limit(DFA)
+            .build()
+            .expect("a test compiles all patterns");
         let group = regex.capture_names().position(|name| name == Some("it")).unwrap_or(0);
         Compiled { detector, regex: Some((regex, group)) }
     };
@@ -136,7 +144,12 @@ pub(super) fn alphanumerics(text: &str) -> Vec<u8> {
 /// Whether one of the words stands shortly before a position, in the same paragraph. `cue` is matched against the
 /// lower-case text before it.
 pub(super) fn cued(text: &str, at: usize, cue: &Regex) -> bool {
-    let from = text.floor_char_boundary(at.saturating_sub(CUE));
+    cued_within(text, at, cue, CUE)
+}
+
+/// [`cued`], for words that must be nearer.
+pub(super) fn cued_within(text: &str, at: usize, cue: &Regex, bytes: usize) -> bool {
+    let from = text.floor_char_boundary(at.saturating_sub(bytes));
     let window = &text[from..at];
     let window = window.rfind("\n\n").map_or(window, |line| &window[line..]);
     cue.is_match(window.as_bytes())

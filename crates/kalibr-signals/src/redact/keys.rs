@@ -19,7 +19,7 @@ const PREFIXED: &str = concat!(
     // AWS, Google, Azure, DigitalOcean, Cloudflare, Alibaba, Tencent.
     r"|(?:AKIA|ASIA|AROA|AIDA|AGPA|ANPA|ANVA|ABIA|ACCA)[A-Z2-7]{16}",
     r"|AIza[A-Za-z0-9_-]{35}|ya29\.[A-Za-z0-9_-]{20,250}|GOCSPX-[A-Za-z0-9_-]{20,40}|1//0[A-Za-z0-9_-]{40,120}",
-    r"|AccountKey=[A-Za-z0-9+/]{40,100}={0,2}|[A-Za-z0-9_~.]{3}[78]Q~[A-Za-z0-9_~.-]{31,34}",
+    r"|AccountKey=[A-Za-z0-9+/]{40,100}={0,2}",
     r"|do[opr]_v1_[a-f0-9]{64}|LTAI[A-Za-z0-9]{12,30}|AKID[A-Za-z0-9]{13,40}",
     // GitHub, GitLab, Bitbucket, Atlassian.
     r"|gh[pousr]_[A-Za-z0-9]{36,250}|github_pat_[A-Za-z0-9_]{22,250}",
@@ -35,7 +35,7 @@ const PREFIXED: &str = concat!(
     // npm, PyPI, RubyGems, crates.io, NuGet, Docker, Packagist.
     r"|npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_-]{50,250}|rubygems_[a-f0-9]{48}|cio[A-Za-z0-9]{32}|oy2[a-z0-9]{43}|dckr_(?:pat|oat)_[A-Za-z0-9_-]{20,60}",
     // HashiCorp, Terraform, Pulumi, Doppler, Linear, Notion, Figma, Airtable, Postman, Grafana, New Relic, Sentry, Supabase.
-    r"|hv[sbr]\.[A-Za-z0-9_-]{24,250}|[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,80}|pul-[a-f0-9]{40}|dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9._]{40,60}",
+    r"|hv[sbr]\.[A-Za-z0-9_-]{24,250}|dapi[a-f0-9]{32}|pul-[a-f0-9]{40}|dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9._]{40,60}",
     r"|lin_(?:api|oauth)_[A-Za-z0-9]{30,80}|ntn_[A-Za-z0-9]{40,60}|secret_[A-Za-z0-9]{43}|figd_[A-Za-z0-9_-]{40,60}|pat[A-Za-z0-9]{14}\.[a-f0-9]{64}",
     r"|PMAK-[a-f0-9]{24}-[a-f0-9]{34}|gl(?:c|sa)_[A-Za-z0-9+/=_]{32,250}|NR(?:AK|JS|II|RA)-[A-Za-z0-9_-]{19,42}|sntr[yu]s_[A-Za-z0-9+/=_-]{40,250}",
     r"|sb[pv]_[a-f0-9]{40}|sb_(?:secret|publishable)_[A-Za-z0-9_-]{20,60}|vercel_[A-Za-z0-9]{24}|EAACEdEose0cBA[A-Za-z0-9]{20,200}|EAA[A-Za-z0-9]{80,250}",
@@ -44,8 +44,8 @@ const PREFIXED: &str = concat!(
 /// Forms without a prefix of their own, so their edges count.
 const SHAPED: &str = concat!(
     // Telegram bots, Discord bots, Twilio (account and key), Mailgun, Mailchimp, Zendesk-like `key-`.
-    r"\b(?:[0-9]{8,10}:AA[A-Za-z0-9_-]{33}|[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}",
-    r"|(?:AC|SK)[a-f0-9]{32}|key-[a-f0-9]{32}|[a-f0-9]{32}-us[0-9]{1,2})\b",
+    r"\b[0-9]{8,10}:AA[A-Za-z0-9_-]{33}|\b(?:[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}",
+    r"|[A-Za-z0-9_~.]{3}[78]Q~[A-Za-z0-9_~.-]{31,34}|[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,80}|(?:AC|SK)[a-f0-9]{32}|key-[a-f0-9]{32}|[a-f0-9]{32}-us[0-9]{1,2})\b",
 );
 
 pub(super) const DETECTORS: &[Detector] = &[
@@ -63,23 +63,29 @@ pub(super) const DETECTORS: &[Detector] = &[
 /// Keys have digits and letters; names of things that begin alike (`sk-learn-compatible-estimators`, `kb_`) do not.
 fn key(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     let it = &text[range.clone()];
-    let body = &it[it.find(['-', '_', '.', '=', '/']).map_or(0, |at| at + 1)..];
+    let body = &it[3..];
     let digits = body.bytes().filter(u8::is_ascii_digit).count();
     let letters = body.bytes().filter(u8::is_ascii_alphabetic).count();
-    let upper = it.bytes().any(|byte| byte.is_ascii_uppercase());
+    let upper = body.bytes().any(|byte| byte.is_ascii_uppercase());
+    let lower = body.bytes().any(|byte| byte.is_ascii_lowercase());
     let words = body.split(['-', '_']).count() > 3 && !upper && digits < 4;
     let placeholder =
         body.bytes().filter(|byte| matches!(byte, b'x' | b'X' | b'*' | b'.')).count() * 2 > body.len();
     // A word before `sk-` ("task-...", "disk-...", "risk-...") is the rest of it.
     let glued =
         it.starts_with("sk-") && range.start > 0 && text.as_bytes()[range.start - 1].is_ascii_alphanumeric();
-    ((digits > 0 || it.len() > 40 && upper) && letters > 0 && !words && !placeholder && !glued)
+    ((digits > 0 || it.len() > 24 && upper || it.len() == 20 && !lower)
+        && letters > 0
+        && !words
+        && !placeholder
+        && !glued)
         .then_some(range)
 }
 
 /// From `-----BEGIN ... PRIVATE KEY-----` to its end; without an end, all lines that may belong to it.
 fn private_keys(text: &str, out: &mut Vec<Range<usize>>) {
     const BEGIN: &str = "-----BEGIN ";
+    const END: &str = "-----END ";
     let mut at = 0;
     while let Some(found) = text[at..].find(BEGIN) {
         let start = at + found;
@@ -91,32 +97,37 @@ fn private_keys(text: &str, out: &mut Vec<Range<usize>>) {
             continue;
         };
         let mut end = label_end + 5;
-        // Base64, headers, line ends written as such: what may stand in a block. Prose stops it.
-        for line in text[end..].split_inclusive('\n') {
-            if let Some(stop) = line.find("-----END ") {
-                let rest = stop + 9;
-                end += line[rest..].find("-----").map_or(line.trim_end().len(), |close| rest + close + 5);
+        // Base64, headers, line ends written as such: what may stand in a block. A dash ends it, and prose does.
+        loop {
+            let rest = &text[end..];
+            let length = rest.find(['-', '\n']).unwrap_or(rest.len());
+            if HEADERS.iter().any(|header| rest.starts_with(header)) {
+                end += rest.find('\n').map_or(rest.len(), |line| line + 1);
+            } else if !is_base64(rest[..length].trim()) {
+                break;
+            } else if rest[length..].starts_with('\n') {
+                end += length + 1;
+            } else {
+                let closing =
+                    rest[length..].strip_prefix(END).map(|label| &label[..label.floor_char_boundary(46)]);
+                let closed = closing.map(|label| END.len() + label.find("-----").map_or(0, |to| to + 5));
+                end += length + closed.unwrap_or(0);
                 break;
             }
-            if !block_line(line.trim()) {
-                break;
-            }
-            end += line.len();
         }
         out.push(start..end - (text[start..end].len() - text[start..end].trim_end().len()));
         at = end;
     }
 }
 
-fn block_line(line: &str) -> bool {
-    let header = ["Proc-Type:", "DEK-Info:", "Version:", "Comment:", "Hash:", "Charset:"];
-    let base64 = |byte: u8| {
-        byte.is_ascii_alphanumeric()
-            || matches!(byte, b'+' | b'/' | b'=' | b'\\' | b'"' | b',' | b'\'' | b'>' | b'#' | b' ')
-    };
-    header.iter().any(|name| line.starts_with(name))
-        || line.bytes().all(base64)
-            && (!line.contains(' ') || line.split(' ').all(|word| word.len() > 20 || word.len() < 2))
+/// Headers of old PEM and of PGP blocks that may hold a dash.
+const HEADERS: [&str; 6] = ["Proc-Type:", "DEK-Info:", "Version:", "Comment:", "Hash:", "Charset:"];
+
+fn is_base64(line: &str) -> bool {
+    let sign =
+        |byte: u8| matches!(byte, b'+' | b'/' | b'=' | b'\\' | b'"' | b',' | b'\'' | b'>' | b'#' | b' ');
+    line.bytes().all(|byte| byte.is_ascii_alphanumeric() || sign(byte))
+        && (!line.contains(' ') || line.split(' ').all(|word| word.len() > 20 || word.len() < 2))
 }
 
 #[cfg(test)]

@@ -59,7 +59,9 @@ fn prefixes(text: &str, range: Range<usize>) -> impl Iterator<Item = Range<usize
 
 fn card(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     // "0.4111..." and "-4111..." in a row of numbers, "1.4111..." are parts of something else.
-    if before(text, range.start) == b'.' && range.start > 1 && before(text, range.start - 1).is_ascii_digit()
+    if matches!(before(text, range.start), b'.' | b'-')
+        && range.start > 1
+        && before(text, range.start - 1).is_ascii_digit()
     {
         return None;
     }
@@ -77,13 +79,19 @@ fn card(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     })
 }
 
-/// No separators, or the same one between groups of at least two digits.
+/// No separators; or the same ones between groups of one length, the last of which may be shorter; or the groups of
+/// American Express and Diners Club.
 fn grouped(text: &str) -> bool {
+    let groups: Vec<usize> =
+        text.split(|char: char| !char.is_ascii_digit()).map(str::len).filter(|length| *length > 0).collect();
     let mut separators = text.bytes().filter(|byte| !byte.is_ascii_digit());
     let first = separators.next();
-    let groups = text.split(|char: char| !char.is_ascii_digit()).filter(|group| !group.is_empty());
+    let even = groups[0] >= 2
+        && groups[1..].split_last().is_none_or(|(last, others)| {
+            *last <= groups[0] && others.iter().all(|length| *length == groups[0])
+        });
     separators.all(|separator| Some(separator) == first || separator == b' ')
-        && groups.clone().skip(1).all(|group| group.len() >= 2)
+        && (even || matches!(groups[..], [4, 6, 4 | 5] | [4, 4, 5, 2..=4]))
 }
 
 enum Issuer {
@@ -104,7 +112,7 @@ fn issuer(number: &[u8]) -> Issuer {
                 || (2221..=2720).contains(&four)
                 || four == 6011
                 || (644..=659).contains(&three)
-                || (3528..=3589).contains(&four)
+                || two == 35
                 || two == 62
                 || (2200..=2204).contains(&four)
         }
@@ -146,6 +154,15 @@ fn iban(text: &str, range: Range<usize>) -> Option<Range<usize>> {
         .nth(length - 1)?
         .0;
     let end = range.start + last + 1;
+    // Words and numbers in lower case look like groups of one ("at 0249 Joe"): those are as long as on paper.
+    let it = &text[range.start..end];
+    let groups: Vec<&str> = it.split(|char: char| !char.is_ascii_alphanumeric()).collect();
+    let on_paper = groups.split_last().is_none_or(|(last, others)| {
+        others.is_empty() || last.len() <= 4 && others.iter().all(|group| group.len() == 4)
+    });
+    if it.bytes().any(|byte| byte.is_ascii_lowercase()) && !on_paper {
+        return None;
+    }
     let whole = !after(text, end).is_ascii_alphanumeric();
     let right = mod97(characters[4..].iter().chain(&characters[..4]).copied()) == 1;
     (whole && right).then_some(range.start..end)

@@ -65,6 +65,12 @@ fn email(text: &str, at: usize) -> Option<Range<usize>> {
         left = &left[cut + 1..];
     }
     left = left.trim_start_matches('\'');
+    // Chinese and Japanese put no space before an address in Latin letters.
+    if left.ends_with(|char: char| char.is_ascii_alphanumeric())
+        && let Some((cut, ideograph)) = left.char_indices().rfind(|(_, char)| *char >= '\u{2E80}')
+    {
+        left = &left[cut + ideograph.len_utf8()..];
+    }
     let start = at - left.len();
     let to = text.floor_char_boundary((at + 1 + DOMAIN).min(text.len()));
     let right = &text[at + 1..to];
@@ -136,6 +142,12 @@ fn ipv6(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     }
     if text[..end].ends_with(':') && !text[..end].ends_with("::") {
         end -= 1;
+    }
+    // Nine groups are an address and a port.
+    if text[range.start..end].bytes().filter(|byte| *byte == b':').count() == 8
+        && !text[range.start..end].contains("::")
+    {
+        end = range.start + text[range.start..end].rfind(':')?;
     }
     let candidate = &text[range.start..end];
     let ip: Ipv6Addr = candidate.parse().ok()?;

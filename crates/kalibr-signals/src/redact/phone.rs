@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use regex::bytes::Regex;
 
 use super::checksum::date;
-use super::detector::{Detector, How, after, before, cue, cued, digits};
+use super::detector::{Detector, How, after, before, cue, cued, cued_within, digits};
 use super::entity::Entity;
 
 pub(super) const DETECTORS: &[Detector] = &[Detector {
@@ -23,13 +23,21 @@ pub(super) const DETECTORS: &[Detector] = &[Detector {
 /// Words beside which a run of digits is a telephone number.
 static PHONE: LazyLock<Regex> = LazyLock::new(|| {
     cue(concat!(
-        "phone|phones|telephone|tel|mobile|mob|cell|cellphone|call|calls|called|calling|ring|dial|text|sms|fax|whatsapp|telegram|signal",
-        "|reach|my number|contact number|contact|hotline|landline|callback|voicemail|telefon|telefonnummer|tel\\.?nr|handy|handynummer|mobil|rufnummer",
-        "|anruf|anrufen|t(?:é|e)l(?:é|e)phone|portable|appelez|appeler|joindre|num(?:é|e)ro|tel(?:é|e)fono|m(?:ó|o)vil|celular|ll(?:a|á)mame|llamar",
-        "|telefone|telem(?:ó|o)vel|ligue|ligar|cellulare|chiama|chiamami|telefoon|telefoonnummer|mobiel|bel|bellen|telefonu|kom(?:ó|o)rka|zadzwo(?:ń|n)|dzwo(?:ń|n)",
-        "|numer|telefonnumer|mobilnummer|puhelin|gsm|cep|telefonum|ara|phone no|ph"
+        "phone|phones|telephone|tel|mob|cellphone|dial|sms|fax|whatsapp|phone number|number is|mobile number|messages to|message on|registered|answering at|answering on|call me|call us|text me|reach me|contact me|ring me",
+        "|my number|contact number|hotline|landline|callback|voicemail|telefon|telefonnummer|tel\\.?nr|handy|handynummer|mobil|rufnummer",
+        "|anruf|anrufen|t(?:é|e)l(?:é|e)phone|appelez|appeler|tel(?:é|e)fono|m(?:ó|o)vil|celular|ll(?:a|á)mame|llamar",
+        "|telefone|telem(?:ó|o)vel|ligue|ligar|cellulare|chiamami|telefoon|telefoonnummer|mobiel|bellen|telefonu|kom(?:ó|o)rka|zadzwo(?:ń|n)|dzwo(?:ń|n)",
+        "|telefonnumer|mobilnummer|puhelin|gsm|telefonum|phone no|ph"
     ))
 });
+
+/// Words that speak of telephoning only if the number follows at once: "most recent call last" does not.
+static CALL: LazyLock<Regex> = LazyLock::new(|| {
+    cue(
+        "call|calls|called|calling|ring|text|texted|cell|mobile|reach|contact|mobil|portable|joindre|chiama|bel|cep|ara|signal|telegram|office|desk|direct|home|work",
+    )
+});
+const NEAR: usize = 22;
 
 /// The same in scripts whose words have no edges in ASCII.
 static PHONE_ELSEWHERE: LazyLock<Regex> = LazyLock::new(|| {
@@ -62,8 +70,10 @@ fn phone(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     if joined {
         return None;
     }
-    let cue = cued(text, start, &PHONE) || cued(text, start, &PHONE_ELSEWHERE);
-    let other = cued(text, start, &OTHER) && !cue;
+    let called = cued_within(text, start, &CALL, NEAR);
+    let named = cued(text, start, &PHONE) || cued(text, start, &PHONE_ELSEWHERE);
+    let cue = |end| called || named || labelled(text, end);
+    let other = cued(text, start, &OTHER) && !called && !named;
     let bytes = text.as_bytes();
     let ends = (start + 7..=range.end).rev().filter(|end| {
         let next = after(text, *end);
@@ -72,10 +82,11 @@ fn phone(text: &str, range: Range<usize>) -> Option<Range<usize>> {
             && (!next.is_ascii_alphanumeric() || extension(text, *end) > 0)
             && next != b'_'
             && next != b'%'
-            && !(matches!(next, b'-' | b'.' | b',' | b'/' | b':')
+            && !(matches!(next, b'-' | b'.' | b'/' | b':')
                 && beyond.is_ascii_alphanumeric()
-                && next != b',')
+                && !labelled(text, *end))
     });
+    let mut loose = None;
     for end in ends {
         let part = &text[start..end];
         let open = part.bytes().filter(|byte| *byte == b'(').count();
@@ -88,11 +99,35 @@ fn phone(text: &str, range: Range<usize>) -> Option<Range<usize>> {
         if open > close && part.contains('(') {
             continue;
         }
-        if is_phone(part, cue, other) {
-            return Some(end - part.len()..end + extension(text, end));
+        let found = end - part.len()..end + extension(text, end);
+        if is_phone(part, cue(end), other) {
+            return Some(found);
+        }
+        if loose.is_none() && part.trim_start_matches('(').starts_with('+') && is_dialled(part) {
+            loose = Some(found);
         }
     }
-    None
+    loose
+}
+
+/// As many digits as E.164 allows, in no more than seven groups: somebody's number, if not quite by a plan.
+fn is_dialled(part: &str) -> bool {
+    let number = digits(part);
+    let groups = part.split(|char: char| !char.is_ascii_digit()).filter(|group| !group.is_empty()).count();
+    (9..=15).contains(&number.len()) && groups <= 7 && number[0] != 0 && !part.contains('.')
+}
+
+/// "415 555 2671 (office)", "...-Fax": the word may also follow.
+fn labelled(text: &str, end: usize) -> bool {
+    static LABEL: LazyLock<Regex> = LazyLock::new(|| {
+        regex::bytes::RegexBuilder::new(
+            r"(?i)^[ (\\,-]{1,3}(?:office|fax|mobile|cell|home|work|desk|direct|phone|tel|mob)\b",
+        )
+        .unicode(false)
+        .build()
+        .expect("a test compiles all patterns")
+    });
+    LABEL.is_match(&text.as_bytes()[end..text.len().min(end + 12)])
 }
 
 /// How long the extension is that follows: " ext. 12", "x345".
@@ -115,7 +150,10 @@ fn is_phone(part: &str, cue: bool, other: bool) -> bool {
         part.split(|char: char| !char.is_ascii_digit()).filter(|group| !group.is_empty()).collect();
     let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
     let same = number.iter().all(|digit| *digit == number[0]);
-    if same || lengths.iter().skip(1).filter(|length| **length < 2).count() > 1 {
+    if same
+        || lengths.iter().skip(1).filter(|length| **length < 2).count()
+            > 1 + usize::from(part.contains("(0)"))
+    {
         return false;
     }
     if part.trim_start_matches('(').starts_with('+') {
@@ -124,11 +162,12 @@ fn is_phone(part: &str, cue: bool, other: bool) -> bool {
     if part.starts_with("00") && (cue || lengths.len() > 1) && international(&number[2..], part) {
         return true;
     }
-    if is_date(&lengths, &groups) && !cue || is_dotted(part, &lengths) {
+    if is_date(&lengths, &groups) && !cue || is_dotted(part, &lengths) && !(cue && lengths == [4, 4]) {
         return false;
     }
     if cue {
-        return (7..=13).contains(&number.len());
+        // A round number is a quantity.
+        return (7..=13).contains(&number.len()) && !(lengths.len() == 1 && number.ends_with(&[0; 5]));
     }
     if other {
         return false;
@@ -206,6 +245,8 @@ fn trunk(part: &str, number: &[u8], lengths: &[usize]) -> bool {
         && lengths[0] >= 2
         && (9..=12).contains(&number.len())
         && lengths.iter().skip(1).all(|length| (2..=8).contains(length))
+        // A number padded with zeros in groups of thousands, and a ZIP code.
+        && !matches!(lengths, [3, 3, 3] | [5, 4])
 }
 
 /// (11) 91234-5678, 8 (495) 123-45-67.

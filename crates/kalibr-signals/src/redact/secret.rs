@@ -10,7 +10,7 @@ macro_rules! names {
     () => {
         concat!(
             r"pass(?:word|wd|phrase|code)|pwd|secret(?:[_ -]?(?:access[_ -]?)?key)?|(?:api|access|auth|account|encryption|signing|private|master|license|subscription)[_ -]?(?:key|token)",
-            r"|[a-z_-]{0,24}token|credentials?|passwort|kennwort|geheimnis|schl(?:ue|\xC3\xBC)ssel|mot de passe|contrase(?:n|\xC3\xB1)a|clave|senha|wachtwoord",
+            r"|token|credentials?|passwort|kennwort|geheimnis|schl(?:ue|\xC3\xBC)ssel|mot de passe|contrase(?:n|\xC3\xB1)a|clave|senha|wachtwoord",
             r"|has(?:l|\xC5\x82)o|parola|(?:s|\xC5\x9F)ifre|\xD0\xBF\xD0\xB0\xD1\x80\xD0\xBE\xD0\xBB\xD1\x8C|\xE5\xAF\x86\xE7\xA0\x81|\xE5\xAF\x86\xE9\x92\xA5|\xE3\x83\x91\xE3\x82\xB9\xE3\x83\xAF\xE3\x83\xBC\xE3\x83\x89|\xEB\xB9\x84\xEB\xB0\x80\xEB\xB2\x88\xED\x98\xB8"
         )
     };
@@ -21,7 +21,7 @@ pub(super) const DETECTORS: &[Detector] = &[
         entity: Entity::Login,
         needs: b":@/",
         how: How::Pattern(
-            r"\b[A-Za-z][A-Za-z0-9+.-]{1,20}://(?P<it>[^\s/:@\x00<>{}$]{0,100}:[^\s/@\x00<>{}$]{1,200})@",
+            r"\b[A-Za-z][A-Za-z0-9+.-]{1,20}://(?P<it>[^\s/:@\x00<>\[]{0,100}:[^\s/@\x00<>]{1,200})@",
             login,
         ),
     },
@@ -85,7 +85,9 @@ fn parameter(text: &str, range: Range<usize>) -> Option<Range<usize>> {
 fn header(text: &str, range: Range<usize>) -> Option<Range<usize>> {
     let end = trim_sentence(&text[range.clone()]) + range.start;
     let it = &text[range.start..end];
-    (mixed(it) && !is_stand_in(it)).then_some(range.start..end)
+    let cases =
+        it.bytes().any(|byte| byte.is_ascii_uppercase()) && it.bytes().any(|byte| byte.is_ascii_lowercase());
+    ((mixed(it) || cases && it.len() >= 20) && !is_stand_in(it)).then_some(range.start..end)
 }
 
 /// `password = "..."`: what is quoted is the secret; what is not must look like none of the words of code.
@@ -135,7 +137,7 @@ fn before_next_parameter(text: &str) -> &str {
 
 /// The length without what ends a sentence or a bracket that was opened before.
 fn trim_sentence(text: &str) -> usize {
-    let text = text.trim_end_matches(['.', ',', ';', ':', '!', '?']);
+    let text = text.trim_end_matches(['.', ',', ';', ':', '?']);
     let open = text.contains(['(', '[', '{']);
     if open { text.len() } else { text.trim_end_matches([')', ']', '}', '>', '.']).len() }
 }
@@ -148,13 +150,20 @@ fn mixed(text: &str) -> bool {
 
 /// Signs that a word does not have.
 fn odd(text: &str) -> bool {
+    let text = text.trim_end_matches(['!', '?']);
     text.bytes()
         .any(|byte| matches!(byte, b'!' | b'@' | b'#' | b'$' | b'%' | b'^' | b'&' | b'*' | b'+' | b'?'))
         && text.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
+/// What is left of a value after its punctuation has at least so many bytes.
+const SHORTEST: usize = 4;
+
 /// A value that somebody chose or a machine drew, not an expression: digits or odd signs, no calls, paths, members.
 fn looks_chosen(text: &str) -> bool {
+    if text.len() < SHORTEST {
+        return false;
+    }
     let expression = text.contains(['(', '[', '{', '<', '\\', '|'])
         || text.starts_with(['$', '&', '*', '@', '-', '/', '.', '%', '='])
         || text.contains("::")
@@ -246,6 +255,7 @@ mod tests {
             "password: ${DB_PASSWORD}",
             "the token is invalid because it expired",
             "password must be 8 characters",
+            "password = ]]::",
         ]);
     }
 }

@@ -9,7 +9,7 @@ pub(super) const IDS: &[Id] = &[
         name: "Brazilian CPF",
         form: &["99999999999"],
         written: &["999.999.999-99", "999999999-99", "999 999 999 99", "999.999.999.99", "999.999.999 99"],
-        proof: Itself,
+        proof: Written,
         valid: cpf,
     },
     Id {

@@ -1,4 +1,4 @@
-//! Asia, Africa and Oceania.
+//! Asia with Russia and Turkey, Africa, Oceania.
 
 use super::Proof::{Itself, Word, Written};
 use super::{Id, date_at, numbers, value, varied};
@@ -109,6 +109,25 @@ pub(super) const IDS: &[Id] = &[
                 && weighted(&numbers(c), &[1, 3, 7, 9, 1, 3, 7, 9]) % 10 == u32::from(c[8] - b'0')
         },
     },
+    Id { name: "Turkish identity number", form: &["99999999999"], written: &[], proof: Word, valid: turkish },
+    Id {
+        name: "Russian INN",
+        form: &["999999999999"],
+        written: &[],
+        proof: Word,
+        valid: |c| {
+            let n = numbers(c);
+            weighted(&n, &[7, 2, 4, 10, 3, 5, 9, 4, 6, 8]) % 11 % 10 == u32::from(n[10])
+                && weighted(&n, &[3, 7, 2, 4, 10, 3, 5, 9, 4, 6, 8]) % 11 % 10 == u32::from(n[11])
+        },
+    },
+    Id {
+        name: "Russian SNILS",
+        form: &["99999999999"],
+        written: &["999-999-999 99", "999-999-999-99"],
+        proof: Written,
+        valid: |c| weighted(&numbers(c), &[9, 8, 7, 6, 5, 4, 3, 2, 1]) % 101 % 100 == value(&c[9..]),
+    },
 ];
 
 /// GB 11643: seventeen digits weighted by powers of two modulo 11, X for ten.
@@ -160,4 +179,11 @@ fn shifted(c: &[u8]) -> Vec<u8> {
     let mut c = c.to_vec();
     c[6] = c[6].saturating_sub(4).max(b'0');
     c
+}
+
+fn turkish(c: &[u8]) -> bool {
+    let n: Vec<i32> = numbers(c).into_iter().map(i32::from).collect();
+    let odd: i32 = n[..9].iter().step_by(2).sum();
+    let even: i32 = n[1..8].iter().step_by(2).sum();
+    n[0] != 0 && (odd * 7 - even).rem_euclid(10) == n[9] && n[..10].iter().sum::<i32>() % 10 == n[10]
 }

@@ -1,4 +1,4 @@
-//! Europe, from Ireland to Turkey.
+//! Europe, without Russia and Turkey.
 
 use super::Proof::{Itself, Word, Written};
 use super::{Id, date_at, numbers, value, varied};
@@ -89,7 +89,7 @@ pub(super) const IDS: &[Id] = &[
             "999999-999.99",
             "999999 999 99",
         ],
-        proof: Itself,
+        proof: Written,
         valid: belgian,
     },
     Id {
@@ -174,7 +174,7 @@ pub(super) const IDS: &[Id] = &[
         name: "Norwegian fødselsnummer",
         form: &["99999999999"],
         written: &["999999 99999", "99 99 99 99999", "999999-99999"],
-        proof: Itself,
+        proof: Written,
         valid: |c| {
             let n = numbers(c);
             let day = value(&c[..2]) % 40;
@@ -196,6 +196,16 @@ pub(super) const IDS: &[Id] = &[
         },
     },
     Id {
+        name: "Czech and Slovak birth number before 1954",
+        form: &["999999999"],
+        written: &["999999/999"],
+        proof: Word,
+        valid: |c| {
+            let month = value(&c[2..4]) % 50;
+            value(&c[..2]) < 54 && crate::redact::checksum::date(month as u8, value(&c[4..6]) as u8)
+        },
+    },
+    Id {
         name: "Czech and Slovak birth number",
         form: &["9999999999"],
         written: &["999999/9999"],
@@ -211,7 +221,7 @@ pub(super) const IDS: &[Id] = &[
         name: "Romanian CNP",
         form: &["9999999999999"],
         written: &["9 999999 999999", "9 99 99 99 99 999 9"],
-        proof: Itself,
+        proof: Written,
         valid: |c| {
             let rest = weighted(&numbers(c), &[2, 7, 9, 1, 4, 6, 3, 5, 8, 2, 7, 9]) % 11;
             c[0] != b'0'
@@ -257,25 +267,6 @@ pub(super) const IDS: &[Id] = &[
         written: &[],
         proof: Word,
         valid: baltic,
-    },
-    Id { name: "Turkish identity number", form: &["99999999999"], written: &[], proof: Word, valid: turkish },
-    Id {
-        name: "Russian INN",
-        form: &["999999999999"],
-        written: &[],
-        proof: Word,
-        valid: |c| {
-            let n = numbers(c);
-            weighted(&n, &[7, 2, 4, 10, 3, 5, 9, 4, 6, 8]) % 11 % 10 == u32::from(n[10])
-                && weighted(&n, &[3, 7, 2, 4, 10, 3, 5, 9, 4, 6, 8]) % 11 % 10 == u32::from(n[11])
-        },
-    },
-    Id {
-        name: "Russian SNILS",
-        form: &["99999999999"],
-        written: &["999-999-999 99", "999-999-999-99"],
-        proof: Written,
-        valid: |c| weighted(&numbers(c), &[9, 8, 7, 6, 5, 4, 3, 2, 1]) % 101 % 100 == value(&c[9..]),
     },
 ];
 
@@ -395,11 +386,4 @@ fn baltic(c: &[u8]) -> bool {
     (1..=8).contains(&n[0])
         && date_at(c, 3, 5)
         && (if first < 10 { first } else { second }) == u32::from(n[10])
-}
-
-fn turkish(c: &[u8]) -> bool {
-    let n: Vec<i32> = numbers(c).into_iter().map(i32::from).collect();
-    let odd: i32 = n[..9].iter().step_by(2).sum();
-    let even: i32 = n[1..8].iter().step_by(2).sum();
-    n[0] != 0 && (odd * 7 - even).rem_euclid(10) == n[9] && n[..10].iter().sum::<i32>() % 10 == n[10]
 }
