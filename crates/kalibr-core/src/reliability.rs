@@ -20,6 +20,7 @@
 //! What is uncertain about the rates limits what a source can teach: see [`Reliability::doubts`].
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use statrs::function::beta::ln_beta;
 
@@ -86,6 +87,16 @@ fn prior(voice: Voice) -> (f64, f64, f64) {
         Voice::Structural => (0.95, 0.75, 30.0),
     }
 }
+
+/// How far each voice can be trusted before anything was learned: it is asked for with every cell of a scope whose sources
+/// were never compared, and takes a hundred logarithms.
+static UNLEARNED: LazyLock<[Trust; Voice::ALL.len()]> = LazyLock::new(|| {
+    Voice::ALL.map(|voice| {
+        let (good, bad, strength) = prior(voice);
+        let rate = |prior| rates(&[], prior, strength, voice).1;
+        trust(rate(good), rate(bad))
+    })
+});
 
 /// Strengths of shrinkage that are weighed against each other; beforehand by [`alike`].
 const STRENGTHS: [f64; 8] = [4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
@@ -347,12 +358,12 @@ impl Reliability {
     /// How far `voice` can be trusted on the answers of `model`.
     pub fn trust(&self, voice: Voice, model: PathId) -> Trust {
         let of_model = self.models.get(&model).and_then(|voices| voices[voice as usize]);
-        of_model.or(self.unknown[voice as usize]).unwrap_or_else(|| beforehand(voice))
+        of_model.or(self.unknown[voice as usize]).unwrap_or_else(|| UNLEARNED[voice as usize])
     }
 
     /// How far `voice` can be trusted on all answers taken together: whether it is worth listening to at all.
     pub fn overall(&self, voice: Voice) -> Trust {
-        self.overall[voice as usize].unwrap_or_else(|| beforehand(voice))
+        self.overall[voice as usize].unwrap_or_else(|| UNLEARNED[voice as usize])
     }
 
     /// What a decision of this pattern is worth, by the ladder: the strongest user source that spoke counts, weaker ones
@@ -409,11 +420,6 @@ pub fn parts(pattern: Pattern) -> impl Iterator<Item = (Voice, bool)> {
 fn side(voice: Voice, pattern: Pattern) -> Option<bool> {
     let said = pattern.value(voice.source()).filter(|value| value.voice(voice.source()) == voice);
     said.filter(|value| *value != Value::Middling).map(Value::praises)
-}
-
-fn beforehand(voice: Voice) -> Trust {
-    let (good, bad, strength) = prior(voice);
-    trust(rates(&[], good, strength, voice).1, rates(&[], bad, strength, voice).1)
 }
 
 fn trust(praises_good: Rate, praises_bad: Rate) -> Trust {
