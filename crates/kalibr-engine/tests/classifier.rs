@@ -435,3 +435,60 @@ fn a_configuration_that_cannot_work_is_told_at_the_start() {
         assert!(error.contains(said), "{toml}: {error}");
     }
 }
+
+/// Keeps all that is logged.
+#[derive(Default)]
+struct Log(Mutex<String>);
+
+static LOG: std::sync::LazyLock<Log> = std::sync::LazyLock::new(Log::default);
+
+struct ToLog;
+
+impl tracing::Subscriber for ToLog {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Fields<'a>(&'a mut String);
+        impl tracing::field::Visit for Fields<'_> {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                *self.0 += &format!("{field}={value:?}\n");
+            }
+        }
+        event.record(&mut Fields(&mut LOG.0.lock().unwrap()));
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn no_log_repeats_a_word_of_a_user_or_of_the_model_whatever_goes_wrong() {
+    _ = tracing::subscriber::set_global_default(ToLog);
+    // Each repeats what it was asked, as providers do in their errors.
+    let provider = Provider::start(|number, asked| {
+        let said = asked["messages"].to_string();
+        let error = json!({ "error": { "message": said } }).to_string();
+        at_once(match number % 4 {
+            0 => response("401 No", "", &error),
+            1 => response("422 No", "", &error),
+            2 => response("200 OK", "content-type: text/html\r\n", &said),
+            _ => says(&said),
+        })
+    });
+    let set = Set::new(&provider, &json!({ "concurrency": 1 }));
+    (0..6).for_each(|n| _ = set.say(VAGUE, &format!("t{n}")));
+    let info = set.settled(6);
+    assert_eq!(info.failed + info.malformed, 6, "{info:?}");
+    assert!(set.engine.close(PATIENCE));
+    let log = LOG.0.lock().unwrap().clone();
+    assert!(
+        log.contains("the classifier model could not be asked") && log.contains("did not answer"),
+        "{log}"
+    );
+    assert!(!log.contains("zebra"), "{log}");
+}
