@@ -326,6 +326,16 @@ impl Engine {
         py.detach(|| json(&engine.goals()))
     }
 
+    /// Whether a classifier model is configured.
+    fn has_classifier(&self) -> PyResult<bool> {
+        Ok(self.parts()?.engine.has_classifier())
+    }
+
+    /// How the classifier model stands, as JSON; `None` where none is configured.
+    fn classifier(&self) -> PyResult<Option<String>> {
+        self.parts()?.engine.classifier().map(|info| json(&info)).transpose()
+    }
+
     /// Facts that wait for the ledger, and rows of the log that were lost because too many did.
     fn health(&self) -> PyResult<(usize, u64)> {
         let health = self.parts()?.engine.health();

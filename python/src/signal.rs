@@ -4,15 +4,18 @@
 //! word is answered at once, text is classified at once and goes no further, and the rest may queue.
 
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kalibr_engine::core::evidence::Strength;
 use kalibr_engine::core::ids::{Goal, SessionId, SignalId, Timestamp, TraceId};
 use kalibr_engine::core::outcome::FailureCategory;
 use kalibr_engine::core::path::PathSpec;
-use kalibr_engine::signals::turn::{Classification, TurnLabel, classify};
+use kalibr_engine::signals::turn::{Before, Verdict, classify};
 use kalibr_engine::signals::vocabulary::{self, SignalType};
 use kalibr_engine::{
-    Edit, Engine, Fact, PrivateText, Run, RunReport, SignalError, SignalMeta, fresh_signal_id,
+    Edit, Engine, Fact, PrivateText, Run, RunReport, SignalError, SignalMeta, TurnText, Unsure,
+    fresh_signal_id,
 };
 use pyo3::prelude::*;
 
@@ -39,7 +42,8 @@ enum What {
     },
     Turn {
         about: About,
-        read: Classification,
+        read: Verdict,
+        text: Option<Arc<Held>>,
     },
     Metric {
         about: About,
@@ -48,7 +52,7 @@ enum What {
     },
     SessionEnd {
         session: SessionId,
-        satisfied: bool,
+        satisfied: Option<bool>,
     },
     Withdrawal,
     Run {
@@ -59,6 +63,31 @@ enum What {
         prompt: Option<PrivateText>,
         output: Option<PrivateText>,
     },
+}
+
+/// Messages that may wait, here, for an engine that asks a classifier model about them: more are classified by what the
+/// local classifier makes of them alone.
+const MOST_HELD: usize = 1_024;
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// A message that waits for the engine, in memory.
+#[derive(Debug)]
+struct Held(Unsure);
+
+impl Held {
+    fn of(text: TurnText<'_>) -> Option<Arc<Self>> {
+        if HELD.fetch_add(1, Ordering::Relaxed) >= MOST_HELD {
+            HELD.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Arc::new(Self(Unsure::of(text))))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        HELD.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A signal that is well formed, and waits to be sent.
@@ -142,26 +171,31 @@ impl Signal {
         signal(What::Action { about: about(trace_id, session_id)?, action, edit }, signal_id, at)
     }
 
-    /// A follow-up message, classified: the label, its probability, and the signal that it asserts, if any.
+    /// A follow-up message, classified: the label, its probability, and what is to be sent of it, if anything. With
+    /// `keep`, its text is held for a classifier model where it asserts nothing.
     #[staticmethod]
-    #[pyo3(signature = (message, at, *, trace_id=None, session_id=None, signal_id=None))]
+    #[pyo3(signature = (message, at, *, prompt=None, output=None, keep=false, trace_id=None, session_id=None, signal_id=None))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn turn(
         py: Python<'_>,
         message: &str,
         at: i64,
+        prompt: Option<&str>,
+        output: Option<&str>,
+        keep: bool,
         trace_id: Option<&str>,
         session_id: Option<&str>,
         signal_id: Option<&str>,
     ) -> PyResult<(&'static str, f64, Option<Self>)> {
         let about = about(trace_id, session_id)?;
-        let read = py.detach(|| classify(message));
-        let label = match read.label {
-            TurnLabel::Acceptance => "acceptance",
-            TurnLabel::Rejection => "rejection",
-            TurnLabel::Continuation => "continuation",
-        };
-        let turn = |_| signal(What::Turn { about, read }, signal_id, at);
-        Ok((label, read.confidence(), read.asserted.map(turn).transpose()?))
+        let read = py.detach(|| classify(message, &Before::default()));
+        let (label, confidence) = (read.label.as_str(), read.confidence());
+        let unclear = keep && read.asserted.is_none();
+        let text = unclear.then(|| Held::of(TurnText { message, prompt, answer: output })).flatten();
+        let says_something = read.asserted.is_some() || text.is_some() || matches!(about, About::Session(_));
+        let turn =
+            says_something.then(|| signal(What::Turn { about, read, text }, signal_id, at)).transpose()?;
+        Ok((label, confidence, turn))
     }
 
     /// The caller's own verdict on an answer.
@@ -179,10 +213,15 @@ impl Signal {
         signal(What::Metric { about: about(trace_id, session_id)?, success, score }, signal_id, at)
     }
 
-    /// How a session ended.
+    /// How a session ended, where that is known.
     #[staticmethod]
     #[pyo3(signature = (session_id, satisfied, at, *, signal_id=None))]
-    fn session_end(session_id: &str, satisfied: bool, at: i64, signal_id: Option<&str>) -> PyResult<Self> {
+    fn session_end(
+        session_id: &str,
+        satisfied: Option<bool>,
+        at: i64,
+        signal_id: Option<&str>,
+    ) -> PyResult<Self> {
         let session = session_id.parse().map_err(errors::id)?;
         signal(What::SessionEnd { session, satisfied }, signal_id, at)
     }
@@ -253,12 +292,17 @@ impl Signal {
                 let ratio = if let Some(Edit::Ratio(ratio)) = edit { Some(*ratio) } else { None };
                 engine.action(run(about), action, ratio, meta)?
             }
-            What::Turn { about, read } => {
-                return Ok((engine.classified(run(about), read, meta).into_iter().collect(), true));
+            What::Turn { about, read, text } => {
+                let text = text.as_ref().map(|held| held.0.clone());
+                return Ok((engine.turned(run(about), read.clone(), text, meta).facts, true));
             }
             What::Metric { about, success, score } => engine.metric(run(about), *success, *score, meta)?,
             What::SessionEnd { session, satisfied } => {
-                engine.session_end(engine.session_hash(session), *satisfied, meta)
+                let session = engine.session_hash(session);
+                match satisfied {
+                    Some(satisfied) => engine.session_end(session, *satisfied, meta),
+                    None => engine.session_over(session, meta),
+                }
             }
             What::Withdrawal => engine.withdrawal(self.id.clone()),
             What::Run { session, trace, goal, model, prompt, output } => {

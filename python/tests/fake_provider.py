@@ -43,6 +43,11 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(ERRORS[model], {"error": {"message": f"cannot: {said}", "type": "test_error"}})
         if model == "slow":
             time.sleep(float(said))
+        if model.startswith("judge"):
+            time.sleep(5 if model == "judge-slow" else 0)
+            # What a classifier model is told to repeat, and what it makes of the message.
+            key = request["messages"][0]["content"].rsplit('"key": "')[-1].split('"')[0]
+            said = json.dumps({"label": "rejection", "confidence": 0.9, "key": key})
         if model == "garbage":
             return self._raw(200, b"this is no JSON")
         if request.get("stream"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ pytestmark = pytest.mark.skipif(
 GOALS = 8
 REQUESTS_PER_GOAL = 20
 LATE_REQUESTS = 7
+
+ANSWERED = ("acceptances", "rejections", "continuations", "not_sure", "malformed", "failed")
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +70,29 @@ def test_traffic_moves_to_the_path_whose_answers_are_accepted(
     assert len(choices) - sum(choices) >= 4
     late = [was_greedy for _, chosen in runs for was_greedy in chosen[-LATE_REQUESTS:]]
     assert sum(late) / len(late) >= 0.8
+
+
+def test_a_message_that_cannot_be_told_is_put_to_a_real_model_and_its_answer_is_read(
+    model: RealModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LLAMACPP_BASE_URL", model.base_url)
+    monkeypatch.setenv("KALIBR_HOME", str(tmp_path))
+    (tmp_path / "kalibr.toml").write_text(f'[classifier]\nmodel = "llamacpp/{MODEL_NAME}"\ntimeout_ms = 60000\n')
+
+    import kalibr
+    from kalibr import feedback
+
+    assert kalibr.close(), "what another test has opened is of another data folder"
+    kalibr.Router("g", [f"llamacpp/{MODEL_NAME}"])
+    assert feedback.report_pipeline("s", "g", model=f"llamacpp/{MODEL_NAME}")
+    assert feedback.report_user_turn("s", "hm, this reads a bit odd to me")
+    deadline = time.monotonic() + 90
+    # A base model of 270 million weights need not be right, nor repeat the key: that its answer is read is all.
+    while not (asked := kalibr.classifier()) or not any(asked[name] for name in ANSWERED):
+        assert time.monotonic() < deadline, asked
+        time.sleep(0.1)
+    assert (asked["queued"], asked["failed"], asked["dropped"]) == (1, 0, 0)
+    assert kalibr.close()
 
 
 def _run_goal(number: int) -> tuple[float, list[bool]]:

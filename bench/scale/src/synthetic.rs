@@ -15,7 +15,7 @@ use kalibr_core::trace::{Share, moves};
 use kalibr_store::{
     About, CallRecord, Change, Changes, Committed, CounterRow, DecisionRecord, Fact, GoalChange, GoalChanged,
     GoalId, GoalRecord, Ledger, LoggedDecision, PastAttempt, PathRecord, PathUpdate, Piece, Receipt, Recount,
-    RunPrints, Scope, StoreError,
+    RunPrints, Scope, SessionTrail, StoreError,
 };
 
 use crate::traffic::{self, Epochs, Fate, PATHS, WEEK};
@@ -253,6 +253,10 @@ impl Ledger for Synthetic {
 
     fn prints(&self, _: About, _: Timestamp) -> Result<Option<RunPrints>, StoreError> {
         Ok(None)
+    }
+
+    fn ended_sessions(&self, _: Option<Timestamp>, _: usize) -> Result<Vec<SessionTrail>, StoreError> {
+        Ok(Vec::new())
     }
 
     fn log(

@@ -89,6 +89,85 @@ impl std::fmt::Display for Source {
     }
 }
 
+/// Who speaks within a source. How far it can be believed is learned for each voice apart ([`crate::reliability`]); on the
+/// ladder, and within the register, a source is one: of its voices the one that spoke last by event time is heard.
+///
+/// Most sources have one voice of their own name. A source of several says by its value whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Voice {
+    /// Of [`Source::Provider`].
+    Provider,
+    /// Of [`Source::Structural`].
+    Structural,
+    /// Of [`Source::Judge`].
+    Judge,
+    /// Of [`Source::Metric`].
+    Metric,
+    /// Of [`Source::SessionEnd`]: where a session's messages were heading.
+    Momentum,
+    /// Of [`Source::SessionEnd`]: the note on which a session closed that nobody gave a verdict on.
+    SessionSign,
+    /// Of [`Source::SessionEnd`]: the caller knows how the session ended.
+    SessionEnd,
+    /// Of [`Source::Turn`]: the classifier model that is asked where the local classifier cannot tell.
+    TurnModel,
+    /// Of [`Source::Turn`]: the local classifier.
+    Turn,
+    /// Of [`Source::Explicit`].
+    Explicit,
+    /// Of [`Source::Action`].
+    Action,
+}
+
+impl Voice {
+    /// All voices, those of weaker sources first.
+    pub const ALL: [Self; 11] = [
+        Self::Provider,
+        Self::Structural,
+        Self::Judge,
+        Self::Metric,
+        Self::Momentum,
+        Self::SessionSign,
+        Self::SessionEnd,
+        Self::TurnModel,
+        Self::Turn,
+        Self::Explicit,
+        Self::Action,
+    ];
+
+    /// The source that it is a voice of.
+    pub const fn source(self) -> Source {
+        match self {
+            Self::Provider => Source::Provider,
+            Self::Structural => Source::Structural,
+            Self::Judge => Source::Judge,
+            Self::Metric => Source::Metric,
+            Self::Momentum | Self::SessionSign | Self::SessionEnd => Source::SessionEnd,
+            Self::TurnModel | Self::Turn => Source::Turn,
+            Self::Explicit => Source::Explicit,
+            Self::Action => Source::Action,
+        }
+    }
+
+    const fn of(source: Source, value: Value) -> Self {
+        match (source, value) {
+            (_, Value::AcceptanceByModel | Value::RejectionByModel) => Self::TurnModel,
+            (_, Value::MomentumUp | Value::MomentumDown) => Self::Momentum,
+            (_, Value::EndedWell | Value::EndedBadly) => Self::SessionSign,
+            (Source::Provider, _) => Self::Provider,
+            (Source::Structural, _) => Self::Structural,
+            (Source::Judge, _) => Self::Judge,
+            (Source::Metric, _) => Self::Metric,
+            (Source::SessionEnd, _) => Self::SessionEnd,
+            (Source::Turn, _) => Self::Turn,
+            (Source::Explicit, _) => Self::Explicit,
+            (Source::Action, _) => Self::Action,
+        }
+    }
+}
+
 /// What a source said, quantised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -109,10 +188,22 @@ pub enum Value {
     SessionSatisfied,
     /// The session closed badly.
     SessionDissatisfied,
+    /// Nobody said how the session closed; its last message sounded content.
+    EndedWell,
+    /// Nobody said how the session closed; its last message sounded discontent, and no answer came after it.
+    EndedBadly,
+    /// The session's messages sounded better and better.
+    MomentumUp,
+    /// The session's messages sounded worse and worse.
+    MomentumDown,
     /// The follow-up message accepted the answer.
     Acceptance,
     /// The follow-up message rejected the answer.
     Rejection,
+    /// The follow-up message accepted the answer, by the classifier model.
+    AcceptanceByModel,
+    /// The follow-up message rejected the answer, by the classifier model.
+    RejectionByModel,
     /// The user accepted.
     UserAccepted,
     /// The user rejected.
@@ -132,7 +223,7 @@ pub enum Value {
 struct Row(Source, Value, u8, &'static str, f64);
 
 /// Numbers are kept in ledgers: never change or reuse one.
-const VALUES: [Row; 20] = [
+const VALUES: [Row; 26] = [
     Row(Source::Provider, Value::Answered, 1, "answered", 1.0),
     Row(Source::Provider, Value::ProviderFailed, 2, "failed", 0.0),
     Row(Source::Provider, Value::RequestRefused, 3, "refused", 0.0),
@@ -145,8 +236,15 @@ const VALUES: [Row; 20] = [
     Row(Source::Metric, Value::Failed, 2, "failed", 0.0),
     Row(Source::SessionEnd, Value::SessionSatisfied, 1, "satisfied", 1.0),
     Row(Source::SessionEnd, Value::SessionDissatisfied, 2, "dissatisfied", 0.0),
+    // What is inferred of a session is no verdict: its strengths are no nearer to the ends than that allows.
+    Row(Source::SessionEnd, Value::EndedWell, 3, "ended_well", 0.65),
+    Row(Source::SessionEnd, Value::EndedBadly, 4, "ended_badly", 0.25),
+    Row(Source::SessionEnd, Value::MomentumUp, 5, "momentum_up", 0.6),
+    Row(Source::SessionEnd, Value::MomentumDown, 6, "momentum_down", 0.3),
     Row(Source::Turn, Value::Acceptance, 1, "acceptance", 1.0),
     Row(Source::Turn, Value::Rejection, 2, "rejection", 0.0),
+    Row(Source::Turn, Value::AcceptanceByModel, 3, "acceptance_by_model", 1.0),
+    Row(Source::Turn, Value::RejectionByModel, 4, "rejection_by_model", 0.0),
     Row(Source::Explicit, Value::UserAccepted, 1, "user_accepted", 1.0),
     Row(Source::Explicit, Value::UserRejected, 2, "user_rejected", 0.0),
     Row(Source::Action, Value::OutputUsedVerbatim, 1, "output_used_verbatim", 1.0),
@@ -173,6 +271,11 @@ impl Value {
     /// The value's name, as signals over HTTP and `explain` spell it.
     pub fn name(self) -> &'static str {
         VALUES.iter().find(|row| row.1 == self).map_or("", |row| row.3)
+    }
+
+    /// Whose it is where `source` says it.
+    pub const fn voice(self, source: Source) -> Voice {
+        Voice::of(source, self)
     }
 
     /// Whether it speaks for the answer and not against it: an edited answer was not good enough as it was.
@@ -379,6 +482,11 @@ impl Pattern {
         Value::from_code(source, self.nibble(source) & value)
     }
 
+    /// The voice of `source` that spoke last, if it said anything.
+    pub fn voice(self, source: Source) -> Option<Voice> {
+        self.value(source).map(|value| value.voice(source))
+    }
+
     /// Whether `source` said the opposite of its value before: praised what it now faults, or the reverse.
     pub fn revised(self, source: Source) -> bool {
         source != Source::Provider && self.nibble(source) & Self::REVISED != 0
@@ -422,105 +530,4 @@ fn never_came(provider: Option<Value>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn signal(source: Source, value: Value, at: i64, id: &str) -> Signal {
-        Signal {
-            id: SignalId::new(id).unwrap(),
-            source,
-            value,
-            strength: value.default_strength(),
-            confidence: Strength::ONE,
-            at: Timestamp(at),
-            attempt: None,
-        }
-    }
-
-    #[test]
-    fn every_value_has_its_own_number_within_its_source_and_three_bits_hold_it() {
-        for row in &VALUES {
-            assert!((1..=7).contains(&row.2));
-            assert_eq!(Value::from_code(row.0, row.2), Some(row.1), "{:?} {:?}", row.0, row.1);
-            assert_eq!(row.1.code(row.0), Some(row.2));
-        }
-    }
-
-    #[test]
-    fn a_side_is_told_from_the_pattern_and_changes_nothing_of_what_it_says() {
-        for reply in [Reply::Unknown, Reply::Answered, Reply::Failed, Reply::Refused] {
-            let mut register = Register::default();
-            register.reply(reply);
-            register.take(&signal(Source::Explicit, Value::UserAccepted, 1, "a"));
-            register.take(&signal(Source::Explicit, Value::UserRejected, 2, "b"));
-            let plain = register.pattern();
-            assert_eq!((plain.side(), plain.evidence()), (None, plain));
-            for side in [Side::Router, Side::HeldOut] {
-                let marked = plain.on(Some(side));
-                assert_eq!(marked.side(), Some(side));
-                assert_eq!((marked.evidence(), marked.on(None)), (plain, plain));
-                assert_eq!(marked.winner(), plain.winner());
-                for source in Source::ALL {
-                    assert_eq!(marked.value(source), plain.value(source));
-                    assert_eq!(marked.revised(source), plain.revised(source));
-                }
-            }
-        }
-        // Two of the provider's four bits are the side's.
-        assert!(VALUES.iter().all(|row| row.0 != Source::Provider || row.2 <= 3));
-    }
-
-    #[test]
-    fn a_user_wins_over_every_technical_source_and_an_action_over_every_user_word() {
-        let mut register = Register::default();
-        let steps = [
-            (Source::Structural, Value::Passed),
-            (Source::Judge, Value::Failed),
-            (Source::Metric, Value::Passed),
-            (Source::SessionEnd, Value::SessionDissatisfied),
-            (Source::Turn, Value::Acceptance),
-            (Source::Explicit, Value::UserRejected),
-            (Source::Action, Value::OutputUsedVerbatim),
-        ];
-        for (step, (source, value)) in steps.into_iter().enumerate() {
-            // Each weaker source is later by event time: the ladder, not the clock, decides between sources.
-            register.take(&signal(source, value, 100 - step as i64, "s"));
-            assert_eq!(register.winner(), Some((source, value.default_strength())));
-            assert_eq!(register.pattern().winner(), Some(source));
-        }
-    }
-
-    #[test]
-    fn within_a_source_the_latest_event_wins_and_a_tie_goes_to_the_greater_id() {
-        let early = signal(Source::Explicit, Value::UserAccepted, 5, "z");
-        let late = signal(Source::Explicit, Value::UserRejected, 6, "a");
-        let tie = signal(Source::Explicit, Value::UserAccepted, 6, "b");
-        let mut register = Register::default();
-        register.take(&late);
-        register.take(&early);
-        assert_eq!(register.value(Source::Explicit), Some(Value::UserRejected));
-        register.take(&tie);
-        register.take(&late);
-        assert_eq!(register.value(Source::Explicit), Some(Value::UserAccepted));
-    }
-
-    #[test]
-    fn an_answer_that_never_came_is_not_graded() {
-        for reply in [Reply::Failed, Reply::Refused] {
-            let mut register = Register::default();
-            register.take(&signal(Source::Explicit, Value::UserRejected, 1, "a"));
-            register.reply(reply);
-            assert_eq!(register.winner(), None);
-            assert_eq!(register.pattern().winner(), None);
-        }
-    }
-
-    #[test]
-    fn a_strength_outside_its_range_is_refused() {
-        for bad in [-0.01, 1.01, 7.5, f64::NAN, f64::INFINITY] {
-            assert_eq!(Strength::new(bad), Err(OutOfRange));
-        }
-        assert_eq!(Strength::new(1.0), Ok(Strength::ONE));
-        assert!((Strength::new(0.4).unwrap().get() - 0.4).abs() < 1e-6);
-    }
-}
+mod tests;

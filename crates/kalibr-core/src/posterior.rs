@@ -417,7 +417,7 @@ fn fused(base: Beta, slice: &Slice, doubts: &[Doubt]) -> Beta {
                 .iter()
                 .map(|(pattern, s)| {
                     let by: f64 = parts(*pattern)
-                        .filter(|(source, _)| *source == doubt.source)
+                        .filter(|(voice, _)| *voice == doubt.voice)
                         .map(|(_, praises)| if praises { doubt.of_praise } else { doubt.of_fault })
                         .sum();
                     if by == 0.0 { 0.0 } else { pull(&Soft { ln_ratio: s.ln_ratio + by, ..*s }) - pull(s) }

@@ -14,6 +14,9 @@
 //! posterior on a grid (empirical Bayes with a beta-binomial likelihood; Gelman et al., *Bayesian Data Analysis*, ch. 5).
 //! Little evidence: the pooled rate, and doubt. Enough: the model's own.
 //!
+//! A source with several [`Voice`]s has rates for each: a classifier model that is asked where the local classifier cannot
+//! tell may be far better or worse than that, and what is inferred of a session is less than what a caller knows of it.
+//!
 //! What is uncertain about the rates limits what a source can teach: see [`Reliability::doubts`].
 
 use std::collections::BTreeMap;
@@ -22,7 +25,7 @@ use std::sync::LazyLock;
 use statrs::function::beta::ln_beta;
 
 use crate::counters::Count;
-use crate::evidence::{Pattern, Source, Strength, Value};
+use crate::evidence::{Pattern, Source, Strength, Value, Voice};
 use crate::ids::PathId;
 use crate::series::Worth;
 
@@ -40,7 +43,7 @@ impl Pool {
         let graded = |source: Source| pattern.value(source).is_some() && anchor(source, pattern).is_some();
         let hinted = pattern.winner() == Some(Source::Turn)
             && (pattern.value(Source::Judge).is_some() || pattern.value(Source::Structural).is_some());
-        if !hinted && !graders().any(graded) {
+        if !hinted && !Source::ALL.into_iter().any(graded) {
             return false;
         }
         let total = self.cells.entry((model, pattern)).or_default();
@@ -52,9 +55,9 @@ impl Pool {
     }
 }
 
-/// The sources whose reliability is learned.
-fn graders() -> impl DoubleEndedIterator<Item = Source> {
-    Source::ALL.into_iter().filter(|source| !matches!(source, Source::Provider | Source::Action))
+/// The voices whose reliability is learned.
+fn graders() -> impl DoubleEndedIterator<Item = Voice> {
+    Voice::ALL.into_iter().filter(|voice| !matches!(voice, Voice::Provider | Voice::Action))
 }
 
 /// The source whose word grades `source` in this pattern.
@@ -68,24 +71,29 @@ fn anchor(source: Source, pattern: Pattern) -> Option<Source> {
     anchors.iter().copied().find(|anchor| pattern.value(*anchor).is_some())
 }
 
-/// What is believed of a source before anything was learned: P(praise | good), P(praise | bad), and how many
+/// What is believed of a voice before anything was learned: P(praise | good), P(praise | bad), and how many
 /// observations that belief is worth.
-fn prior(source: Source) -> (f64, f64, f64) {
-    match source {
-        Source::Provider | Source::Action | Source::Explicit | Source::Metric => (1.0, 0.0, 30.0),
-        Source::Turn => (0.85, 0.20, 30.0),
-        Source::Judge => (0.80, 0.30, 30.0),
-        Source::SessionEnd => (0.75, 0.35, 30.0),
-        Source::Structural => (0.95, 0.75, 30.0),
+fn prior(voice: Voice) -> (f64, f64, f64) {
+    match voice {
+        Voice::Provider | Voice::Action | Voice::Explicit | Voice::Metric => (1.0, 0.0, 30.0),
+        Voice::Turn => (0.85, 0.20, 30.0),
+        // It sees only the messages that the local classifier cannot tell: the hard ones.
+        Voice::TurnModel => (0.75, 0.30, 30.0),
+        Voice::Judge => (0.80, 0.30, 30.0),
+        Voice::SessionEnd => (0.75, 0.35, 30.0),
+        // Inferred from messages that were too vague to assert anything: a lean, no more.
+        Voice::SessionSign => (0.65, 0.45, 30.0),
+        Voice::Momentum => (0.60, 0.45, 30.0),
+        Voice::Structural => (0.95, 0.75, 30.0),
     }
 }
 
-/// How far each source can be trusted before anything was learned: it is asked for with every cell of a scope whose
-/// sources were never compared, and takes a hundred logarithms.
-static UNLEARNED: LazyLock<[Trust; Source::ALL.len()]> = LazyLock::new(|| {
-    Source::ALL.map(|source| {
-        let (good, bad, strength) = prior(source);
-        let rate = |prior| rates(&[], prior, strength, source).1;
+/// How far each voice can be trusted before anything was learned: it is asked for with every cell of a scope whose sources
+/// were never compared, and takes a hundred logarithms.
+static UNLEARNED: LazyLock<[Trust; Voice::ALL.len()]> = LazyLock::new(|| {
+    Voice::ALL.map(|voice| {
+        let (good, bad, strength) = prior(voice);
+        let rate = |prior| rates(&[], prior, strength, voice).1;
         trust(rate(good), rate(bad))
     })
 });
@@ -95,9 +103,9 @@ const STRENGTHS: [f64; 8] = [4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 /// The power of the strength by which it counts beforehand. A judge and a check read the model's own words and may have
 /// a taste: models are taken to differ until they are seen not to. A user's words and what a user calls success are read
 /// without seeing who wrote the answer: models are taken to be alike until they are seen to differ.
-const fn alike(source: Source) -> f64 {
-    match source {
-        Source::Judge | Source::Structural => -1.0,
+const fn alike(voice: Voice) -> f64 {
+    match voice {
+        Voice::Judge | Voice::Structural => -1.0,
         _ => 1.0,
     }
 }
@@ -106,6 +114,8 @@ const fn alike(source: Source) -> f64 {
 const SWEEPS: usize = 3;
 /// Below this difference of the two rates, even at the upper end of its 95 % interval, a source says nothing.
 const USELESS: f64 = 0.05;
+/// Below this difference a source is not worth paying for: less than half of what a sound classifier shows.
+const WORTH_ASKING: f64 = 0.3;
 /// The most that one decision's soft evidence may weigh in log odds: sources that like the same things are not
 /// independent, and together would count twice.
 const MOST: f64 = 3.0;
@@ -140,6 +150,19 @@ impl Trust {
         self.praises_good.mean >= 1.0 && self.praises_bad.mean <= 0.0
     }
 
+    /// Whether it may yet tell enough to be paid for: the difference of its two rates, at the upper end of its 95 %
+    /// interval, is 0.3 or more. What is quarantined says nothing at all; this asks for more, and so is known sooner, after
+    /// some hundred deeds where a source guesses.
+    pub fn is_worth_asking(&self) -> bool {
+        self.most() >= WORTH_ASKING
+    }
+
+    /// The difference of the two rates at the upper end of its 95 % interval.
+    fn most(&self) -> f64 {
+        let sd = (self.praises_good.variance + self.praises_bad.variance).sqrt();
+        self.praises_good.mean - self.praises_bad.mean + 1.96 * sd
+    }
+
     /// As how much of a deed its word counts where it grades others, in 0..=1: the square of Youden's index.
     fn power(&self) -> f64 {
         let apart = self.praises_good.mean - self.praises_bad.mean;
@@ -160,19 +183,20 @@ fn ratio(good: f64, bad: f64, praises: bool) -> f64 {
     if praises { (good / bad).ln() } else { ((1.0 - good) / (1.0 - bad)).ln() }
 }
 
-/// The learned reliabilities of all sources.
+/// The learned reliabilities of all voices.
 #[derive(Debug, Clone, Default)]
 pub struct Reliability {
-    models: BTreeMap<PathId, [Option<Trust>; Source::ALL.len()]>,
-    unknown: [Option<Trust>; Source::ALL.len()],
+    models: BTreeMap<PathId, [Option<Trust>; Voice::ALL.len()]>,
+    unknown: [Option<Trust>; Voice::ALL.len()],
+    overall: [Option<Trust>; Voice::ALL.len()],
 }
 
 /// One way in which what a source is worth may be wrong: by how much its log ratios would move if one of its rates were
 /// one standard deviation off.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Doubt {
-    /// The source.
-    pub source: Source,
+    /// Whose rate.
+    pub voice: Voice,
     /// By how much `ln L` of praise moves.
     pub of_praise: f64,
     /// By how much `ln L` of a fault moves.
@@ -186,7 +210,7 @@ struct Tally {
     n: f64,
 }
 
-/// What one source said of one model's answers, by the truth.
+/// What one voice said of one model's answers, by the truth.
 #[derive(Debug, Clone, Copy, Default)]
 struct Graded {
     good: Tally,
@@ -208,12 +232,12 @@ impl Graded {
     }
 }
 
-/// What `source` said of each model's answers where an anchor spoke too, of which `learned` knows how far it can be
+/// What `voice` said of each model's answers where an anchor spoke too, of which `learned` knows how far it can be
 /// trusted itself: each counts as much of a deed as that ([`Trust::power`]).
-fn graded(pool: &Pool, models: &[PathId], source: Source, learned: &Reliability) -> Vec<Graded> {
+fn graded(pool: &Pool, models: &[PathId], voice: Voice, learned: &Reliability) -> Vec<Graded> {
     let mut graded = vec![Graded::default(); models.len()];
     for ((model, pattern), count) in &pool.cells {
-        let (Some(praises), Some(anchor)) = (side(source, *pattern), anchor(source, *pattern)) else {
+        let (Some(praises), Some(anchor)) = (side(voice, *pattern), anchor(voice.source(), *pattern)) else {
             continue;
         };
         let Ok(index) = models.binary_search(model) else { continue };
@@ -223,14 +247,17 @@ fn graded(pool: &Pool, models: &[PathId], source: Source, learned: &Reliability)
         } else {
             pattern.value(anchor).map_or(0.0, |v| v.default_strength().get()) * count.n as f64
         };
-        let power = if anchor == Source::Action { 1.0 } else { learned.trust(anchor, *model).power() };
+        let power = match pattern.voice(anchor) {
+            Some(Voice::Action) | None => 1.0,
+            Some(by) => learned.trust(by, *model).power(),
+        };
         graded[index].add(praises, power * truth, power * (count.n as f64 - truth));
     }
     graded
 }
 
-const fn is_technical(source: Source) -> bool {
-    matches!(source, Source::Judge | Source::Structural)
+const fn is_technical(voice: Voice) -> bool {
+    matches!(voice, Voice::Judge | Voice::Structural)
 }
 
 impl Reliability {
@@ -243,40 +270,43 @@ impl Reliability {
             models
         };
         // From the top of the ladder, so that whoever grades was graded before.
-        let graded: Vec<(Source, Vec<Graded>)> = graders()
+        let graded: Vec<(Voice, Vec<Graded>)> = graders()
             .rev()
-            .map(|source| {
-                let graded = graded(pool, &models, source, &learned);
-                learned.rate(source, &models, &graded);
-                (source, graded)
+            .map(|voice| {
+                let graded = graded(pool, &models, voice, &learned);
+                learned.rate(voice, &models, &graded);
+                (voice, graded)
             })
             .collect();
         // What deeds say of a judge is little where few act. Where a follow-up message is all there is, it tells good from
         // bad as far as it can be trusted itself, together with what is known of the judge by then.
         for _ in 0..SWEEPS {
             let hinted = learned.hinted(pool, &models);
-            for (source, graded) in graded.iter().filter(|(source, _)| is_technical(*source)) {
-                let by_words = hinted.iter().filter(|(of, _)| of == source).flat_map(|(_, graded)| graded);
+            for (voice, graded) in graded.iter().filter(|(voice, _)| is_technical(*voice)) {
+                let by_words = hinted.iter().filter(|(of, _)| of == voice).flat_map(|(_, graded)| graded);
                 let both: Vec<Graded> =
                     graded.iter().zip(by_words).map(|(deeds, words)| deeds.and(words)).collect();
                 if !both.is_empty() {
-                    learned.rate(*source, &models, &both);
+                    learned.rate(*voice, &models, &both);
                 }
             }
         }
         learned
     }
 
-    /// Learns the rates of one source from what it said of graded answers.
-    fn rate(&mut self, source: Source, models: &[PathId], graded: &[Graded]) {
-        let (prior_good, prior_bad, strength) = prior(source);
+    /// Learns the rates of one voice from what it said of graded answers.
+    fn rate(&mut self, voice: Voice, models: &[PathId], graded: &[Graded]) {
+        let (prior_good, prior_bad, strength) = prior(voice);
         let tallies = |of: fn(&Graded) -> Tally| graded.iter().map(of).collect::<Vec<_>>();
-        let (good, good_unknown) = rates(&tallies(|g| g.good), prior_good, strength, source);
-        let (bad, bad_unknown) = rates(&tallies(|g| g.bad), prior_bad, strength, source);
-        self.unknown[source as usize] = Some(trust(good_unknown, bad_unknown));
+        let (good, good_unknown) = rates(&tallies(|g| g.good), prior_good, strength, voice);
+        let (bad, bad_unknown) = rates(&tallies(|g| g.bad), prior_bad, strength, voice);
+        self.unknown[voice as usize] = Some(trust(good_unknown, bad_unknown));
         for ((model, good), bad) in models.iter().zip(good).zip(bad) {
-            self.models.entry(*model).or_default()[source as usize] = Some(trust(good, bad));
+            self.models.entry(*model).or_default()[voice as usize] = Some(trust(good, bad));
         }
+        let all = graded.iter().fold(Graded::default(), |sum, of_model| sum.and(of_model));
+        self.overall[voice as usize] =
+            Some(trust(one_rate(all.good, prior_good, strength), one_rate(all.bad, prior_bad, strength)));
     }
 
     /// What the technical sources said of answers that only a follow-up message graded: expected counts, as in the E-step
@@ -285,10 +315,10 @@ impl Reliability {
     /// A doubtful message is no deed: rates that are read through a test with rates `a` and `b` of its own are as
     /// uncertain as if `(a − b)²` as many answers had been seen (Rogan and Gladen 1978), so each counts just that. Messages
     /// that say nothing would otherwise make a judge sure of itself: it would be graded by its own word.
-    fn hinted(&self, pool: &Pool, models: &[PathId]) -> Vec<(Source, Vec<Graded>)> {
-        let mut hinted: Vec<(Source, Vec<Graded>)> = graders()
-            .filter(|s| is_technical(*s))
-            .map(|s| (s, vec![Graded::default(); models.len()]))
+    fn hinted(&self, pool: &Pool, models: &[PathId]) -> Vec<(Voice, Vec<Graded>)> {
+        let mut hinted: Vec<(Voice, Vec<Graded>)> = graders()
+            .filter(|voice| is_technical(*voice))
+            .map(|voice| (voice, vec![Graded::default(); models.len()]))
             .collect();
         for (index, model) in models.iter().enumerate() {
             let cells: Vec<(Pattern, f64, f64)> = pool
@@ -297,13 +327,16 @@ impl Reliability {
                 .filter(|((_, pattern), count)| pattern.winner() == Some(Source::Turn) && count.n > 0)
                 .map(|((_, pattern), count)| {
                     let ln: f64 =
-                        parts(*pattern).map(|(s, praises)| self.trust(s, *model).ln_ratio(praises)).sum();
+                        parts(*pattern).map(|(v, praises)| self.trust(v, *model).ln_ratio(praises)).sum();
                     (*pattern, count.n as f64, ln)
                 })
                 .filter(|(pattern, ..)| anchor(Source::Judge, *pattern).is_none())
                 .collect();
             let all: f64 = cells.iter().map(|(_, n, _)| n).sum();
-            let power = self.trust(Source::Turn, *model).power();
+            // A message is a hint as far as whoever read it can be trusted.
+            let power = |pattern: Pattern| {
+                pattern.voice(Source::Turn).map_or(0.0, |voice| self.trust(voice, *model).power())
+            };
             let mut share = 0.5;
             let good = |share: f64, ln: f64| 1.0 / (1.0 + (1.0 - share) / share * (-ln).exp());
             for _ in 0..3 {
@@ -311,9 +344,9 @@ impl Reliability {
                 share = ((sum + 1.0) / (all + 2.0)).clamp(0.02, 0.98);
             }
             for (pattern, n, ln) in cells {
-                let (n, good) = (power * n, good(share, ln));
-                for (source, graded) in &mut hinted {
-                    if let Some(praises) = side(*source, pattern) {
+                let (n, good) = (power(pattern) * n, good(share, ln));
+                for (voice, graded) in &mut hinted {
+                    if let Some(praises) = side(*voice, pattern) {
                         graded[index].add(praises, n * good, n * (1.0 - good));
                     }
                 }
@@ -322,10 +355,15 @@ impl Reliability {
         hinted
     }
 
-    /// How far `source` can be trusted on the answers of `model`.
-    pub fn trust(&self, source: Source, model: PathId) -> Trust {
-        let of_model = self.models.get(&model).and_then(|sources| sources[source as usize]);
-        of_model.or(self.unknown[source as usize]).unwrap_or_else(|| UNLEARNED[source as usize])
+    /// How far `voice` can be trusted on the answers of `model`.
+    pub fn trust(&self, voice: Voice, model: PathId) -> Trust {
+        let of_model = self.models.get(&model).and_then(|voices| voices[voice as usize]);
+        of_model.or(self.unknown[voice as usize]).unwrap_or_else(|| UNLEARNED[voice as usize])
+    }
+
+    /// How far `voice` can be trusted on all answers taken together: whether it is worth listening to at all.
+    pub fn overall(&self, voice: Voice) -> Trust {
+        self.overall[voice as usize].unwrap_or_else(|| UNLEARNED[voice as usize])
     }
 
     /// What a decision of this pattern is worth, by the ladder: the strongest user source that spoke counts, weaker ones
@@ -333,12 +371,14 @@ impl Reliability {
     /// no user spoke. Otherwise the judge and the structural evals add to it, as far as they can be trusted.
     pub fn worth(&self, model: PathId, pattern: Pattern) -> Worth {
         let Some(winner) = pattern.winner() else { return Worth::Nothing };
-        let exact = winner == Source::Action || self.trust(winner, model).is_exact();
+        let exact = pattern
+            .voice(winner)
+            .is_some_and(|voice| voice == Voice::Action || self.trust(voice, model).is_exact());
         if exact && !matches!(winner, Source::Judge | Source::Structural) {
             return Worth::Exact;
         }
         let ln_ratio: f64 =
-            parts(pattern).map(|(source, praises)| self.trust(source, model).ln_ratio(praises)).sum();
+            parts(pattern).map(|(voice, praises)| self.trust(voice, model).ln_ratio(praises)).sum();
         Worth::Soft(ln_ratio.clamp(-MOST, MOST))
     }
 
@@ -346,8 +386,8 @@ impl Reliability {
     /// may be wrong about all models alike is left out: it lifts or lowers them together, and choosing compares.
     pub fn doubts(&self, model: PathId) -> Vec<Doubt> {
         let mut doubts = Vec::new();
-        for source in graders() {
-            let trust = self.trust(source, model);
+        for voice in graders() {
+            let trust = self.trust(voice, model);
             if trust.is_exact() || trust.quarantined {
                 continue;
             }
@@ -358,35 +398,46 @@ impl Reliability {
                     0.5 * (ratio(good.mean + by_good, bad.mean + by_bad, praises)
                         - ratio(good.mean - by_good, bad.mean - by_bad, praises))
                 };
-                doubts.push(Doubt { source, of_praise: moved(true), of_fault: moved(false) });
+                doubts.push(Doubt { voice, of_praise: moved(true), of_fault: moved(false) });
             }
         }
         doubts
     }
 }
 
-/// The sources that make up the soft worth of a pattern, and whether each praises. A judge in the middle says nothing.
-pub fn parts(pattern: Pattern) -> impl Iterator<Item = (Source, bool)> {
+/// The voices that make up the soft worth of a pattern, and whether each praises. A judge in the middle says nothing.
+pub fn parts(pattern: Pattern) -> impl Iterator<Item = (Voice, bool)> {
     let winner = pattern.winner();
     let technical =
         [Source::Judge, Source::Structural].into_iter().filter(move |source| Some(*source) != winner);
-    winner.into_iter().chain(technical).filter_map(move |source| Some((source, side(source, pattern)?)))
+    winner.into_iter().chain(technical).filter_map(move |source| {
+        let voice = pattern.voice(source)?;
+        Some((voice, side(voice, pattern)?))
+    })
 }
 
-/// Whether `source` praises; `None` where it said nothing, as a judge in the middle does.
-fn side(source: Source, pattern: Pattern) -> Option<bool> {
-    pattern.value(source).filter(|value| *value != Value::Middling).map(Value::praises)
+/// Whether `voice` praises; `None` where it said nothing, as a judge in the middle does.
+fn side(voice: Voice, pattern: Pattern) -> Option<bool> {
+    let said = pattern.value(voice.source()).filter(|value| value.voice(voice.source()) == voice);
+    said.filter(|value| *value != Value::Middling).map(Value::praises)
 }
 
 fn trust(praises_good: Rate, praises_bad: Rate) -> Trust {
-    let difference = praises_good.mean - praises_bad.mean;
-    let sd = (praises_good.variance + praises_bad.variance).sqrt();
-    Trust { praises_good, praises_bad, quarantined: difference + 1.96 * sd < USELESS }
+    let trust = Trust { praises_good, praises_bad, quarantined: false };
+    Trust { quarantined: trust.most() < USELESS, ..trust }
+}
+
+/// The rate of all models taken for one.
+fn one_rate(seen: Tally, prior: f64, strength: f64) -> Rate {
+    let n = strength + seen.n;
+    let mean = (strength * prior + seen.praised) / n;
+    let variance = mean * (1.0 - mean) / (n + 1.0);
+    Rate { mean, variance, own_variance: variance, n: seen.n }
 }
 
 /// The rate of each model, shrunk to the pooled one with all strengths that explain the data; and that of a model that
 /// was never seen.
-fn rates(models: &[Tally], prior: f64, prior_strength: f64, source: Source) -> (Vec<Rate>, Rate) {
+fn rates(models: &[Tally], prior: f64, prior_strength: f64, voice: Voice) -> (Vec<Rate>, Rate) {
     let total: f64 = models.iter().map(|m| m.n).sum();
     let seen: f64 = models.iter().map(|m| m.praised).sum();
     // A source that is taken at its word stays exact until it is contradicted.
@@ -410,7 +461,7 @@ fn rates(models: &[Tally], prior: f64, prior_strength: f64, source: Source) -> (
             let (mean, _) = pooled(strength);
             let (a, b) = (strength * mean, strength * (1.0 - mean));
             models.iter().map(|m| ln_beta(a + m.praised, b + m.n - m.praised) - ln_beta(a, b)).sum::<f64>()
-                + alike(source) * strength.ln()
+                + alike(voice) * strength.ln()
         })
         .collect();
     let top = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -435,171 +486,4 @@ fn rates(models: &[Tally], prior: f64, prior_strength: f64, source: Source) -> (
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::evidence::{Register, Signal};
-    use crate::ids::{SignalId, Timestamp};
-
-    const M: PathId = PathId::from_bytes([1; 16]);
-    const N: PathId = PathId::from_bytes([2; 16]);
-
-    fn pattern(said: &[(Source, Value)]) -> (Pattern, u32) {
-        let mut register = Register::default();
-        for &(source, value) in said {
-            register.take(&Signal {
-                id: SignalId::new("s").unwrap(),
-                source,
-                value,
-                strength: value.default_strength(),
-                confidence: Strength::ONE,
-                at: Timestamp(0),
-                attempt: None,
-            });
-        }
-        (register.pattern(), register.winner().map_or(0, |(_, strength)| strength.units()))
-    }
-
-    fn seen(pool: &mut Pool, model: PathId, n: i64, said: &[(Source, Value)]) {
-        let (pattern, score) = pattern(said);
-        for _ in 0..n {
-            pool.add(model, pattern, Count::one(score));
-        }
-    }
-
-    #[test]
-    fn a_judge_that_praises_all_answers_of_one_model_says_nothing_of_that_model_and_is_heard_on_others() {
-        let mut pool = Pool::default();
-        let (good, bad) =
-            ((Source::Action, Value::OutputUsedVerbatim), (Source::Action, Value::OutputDiscarded));
-        seen(&mut pool, M, 400, &[good, (Source::Judge, Value::Passed)]);
-        seen(&mut pool, M, 400, &[bad, (Source::Judge, Value::Passed)]);
-        seen(&mut pool, N, 400, &[good, (Source::Judge, Value::Passed)]);
-        seen(&mut pool, N, 400, &[bad, (Source::Judge, Value::Failed)]);
-        let learned = Reliability::learn(&pool);
-        let praise = pattern(&[(Source::Judge, Value::Passed)]).0;
-        assert!(learned.trust(Source::Judge, M).quarantined);
-        assert_eq!(learned.worth(M, praise), Worth::Soft(0.0));
-        assert!(matches!(learned.worth(N, praise), Worth::Soft(ratio) if ratio > 1.0));
-    }
-
-    #[test]
-    fn a_judge_that_is_often_undecided_is_graded_by_what_it_decides() {
-        let deeds = [(Source::Action, Value::OutputUsedVerbatim), (Source::Action, Value::OutputDiscarded)];
-        let learned = |undecided: i64| {
-            let mut pool = Pool::default();
-            for (deed, passed) in deeds.into_iter().zip([180, 20]) {
-                seen(&mut pool, M, passed, &[deed, (Source::Judge, Value::Passed)]);
-                seen(&mut pool, M, 200 - passed, &[deed, (Source::Judge, Value::Failed)]);
-                seen(&mut pool, M, undecided, &[deed, (Source::Judge, Value::Middling)]);
-            }
-            Reliability::learn(&pool).trust(Source::Judge, M)
-        };
-        assert_eq!(learned(200), learned(0));
-    }
-
-    #[test]
-    fn what_a_user_did_is_the_truth_whatever_a_judge_says() {
-        let said = pattern(&[(Source::Action, Value::OutputDiscarded), (Source::Judge, Value::Passed)]).0;
-        assert_eq!(Reliability::default().worth(M, said), Worth::Exact);
-    }
-
-    #[test]
-    fn an_explicit_verdict_is_the_truth_until_deeds_contradict_it() {
-        let accepted = pattern(&[(Source::Explicit, Value::UserAccepted)]).0;
-        assert_eq!(Reliability::default().worth(M, accepted), Worth::Exact);
-        let mut pool = Pool::default();
-        seen(
-            &mut pool,
-            M,
-            30,
-            &[(Source::Explicit, Value::UserAccepted), (Source::Action, Value::OutputDiscarded)],
-        );
-        assert!(matches!(Reliability::learn(&pool).worth(M, accepted), Worth::Soft(_)));
-    }
-
-    #[test]
-    fn where_no_user_ever_acted_follow_up_messages_still_tell_a_good_path_from_a_poor_one() {
-        use crate::best::p_best;
-        use crate::counters::{Cell, Counters, Epoch};
-        use crate::posterior::{LearnerConfig, Subject, posteriors};
-
-        let mut counters = Counters::default();
-        for (path, accepted) in [(M, 720), (N, 590)] {
-            for i in 0..1_000 {
-                let value = if i < accepted { Value::Acceptance } else { Value::Rejection };
-                let (pattern, score) = pattern(&[(Source::Turn, value)]);
-                counters.add(Cell { epoch: Epoch(0), path, pattern }, Count::one(score));
-            }
-        }
-        let subjects = [M, N].map(Subject::unknown);
-        let believed = posteriors(&counters, &subjects, &Reliability::default(), &LearnerConfig::default());
-        let best = p_best(&believed.iter().map(|path| path.success).collect::<Vec<_>>());
-        assert!(best[0] > 0.995, "{}", best[0]);
-    }
-
-    #[test]
-    fn a_judge_that_favours_one_model_is_found_out_by_follow_up_messages_where_nobody_acts() {
-        let mut pool = Pool::default();
-        let (accepted, rejected) = ((Source::Turn, Value::Acceptance), (Source::Turn, Value::Rejection));
-        let (praise, fault) = ((Source::Judge, Value::Passed), (Source::Judge, Value::Failed));
-        for (model, of_bad) in [(M, 90), (N, 30)] {
-            seen(&mut pool, model, 90, &[accepted, praise]);
-            seen(&mut pool, model, 10, &[accepted, fault]);
-            seen(&mut pool, model, of_bad, &[rejected, praise]);
-            seen(&mut pool, model, 100 - of_bad, &[rejected, fault]);
-        }
-        let learned = Reliability::learn(&pool);
-        let worth = |model| match learned.worth(model, pattern(&[praise]).0) {
-            Worth::Soft(ln_ratio) => ln_ratio,
-            other => panic!("{other:?}"),
-        };
-        assert!(worth(N) > 1.0 && worth(M) < 0.3, "{} {}", worth(N), worth(M));
-    }
-
-    #[test]
-    fn a_metric_that_deeds_prove_worthless_grades_no_judge() {
-        let mut pool = Pool::default();
-        let metrics = [(Source::Metric, Value::Passed), (Source::Metric, Value::Failed)];
-        for metric in metrics {
-            seen(&mut pool, M, 2_000, &[metric, (Source::Action, Value::OutputUsedVerbatim)]);
-            seen(&mut pool, M, 2_000, &[metric, (Source::Action, Value::OutputDiscarded)]);
-        }
-        let before = Reliability::learn(&pool);
-        assert!(before.trust(Source::Metric, M).quarantined);
-        seen(&mut pool, M, 1_000, &[metrics[0], (Source::Judge, Value::Passed)]);
-        seen(&mut pool, M, 1_000, &[metrics[1], (Source::Judge, Value::Failed)]);
-        let after = Reliability::learn(&pool);
-        assert_eq!(after.trust(Source::Judge, M), before.trust(Source::Judge, M));
-    }
-
-    #[test]
-    fn follow_up_messages_that_tell_nothing_teach_nothing_of_a_judge() {
-        let mut pool = Pool::default();
-        let words = [(Source::Turn, Value::Acceptance), (Source::Turn, Value::Rejection)];
-        for word in words {
-            seen(&mut pool, M, 300, &[word, (Source::Action, Value::OutputUsedVerbatim)]);
-            seen(&mut pool, M, 300, &[word, (Source::Action, Value::OutputDiscarded)]);
-        }
-        let before = Reliability::learn(&pool).trust(Source::Judge, M);
-        for word in words {
-            seen(&mut pool, M, 3_000, &[word, (Source::Judge, Value::Passed)]);
-            seen(&mut pool, M, 2_000, &[word, (Source::Judge, Value::Failed)]);
-        }
-        let after = Reliability::learn(&pool).trust(Source::Judge, M);
-        for (before, after) in
-            [(before.praises_good, after.praises_good), (before.praises_bad, after.praises_bad)]
-        {
-            assert!(after.variance > 0.4 * before.variance, "{before:?} {after:?}");
-            assert!((after.mean - before.mean).abs() < 0.05, "{before:?} {after:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_taken_back_teaches_nothing() {
-        let mut pool = Pool::default();
-        let said = pattern(&[(Source::Turn, Value::Acceptance), (Source::Action, Value::OutputDiscarded)]);
-        pool.add(M, said.0, Count::one(said.1));
-        pool.add(M, said.0, -Count::one(said.1));
-        assert_eq!(pool, Pool::default());
-    }
-}
+mod tests;

@@ -14,6 +14,15 @@
 //! [prices."local/llama"]
 //! input = 0.1
 //! output = 0.4
+//!
+//! # A model that is asked about follow-up messages which the local classifier cannot tell. Off unless named.
+//! [classifier]
+//! model = "gpt-4o-mini"
+//! budget_usd_per_day = 1.0
+//!
+//! # When a session that nobody ended has ended; 0: never. Silence alone says nothing.
+//! [sessions]
+//! idle_seconds = 1800
 //! ```
 
 use std::collections::BTreeMap;
@@ -26,8 +35,10 @@ use kalibr_core::safety::{Guarantee, Risk, UserCap};
 use kalibr_upstream::{ProviderConfig, Providers, ProvidersConfig, Upstream};
 use serde::Deserialize;
 
+use crate::classifier::ClassifierConfig;
 use crate::error::EngineError;
 use crate::goal::{Buckets, GoalSettings};
+use crate::sessions::SessionsConfig;
 
 /// A parsed configuration file.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -41,6 +52,10 @@ pub struct Config {
     pub providers: BTreeMap<String, ProviderConfig>,
     /// Goals that exist from the start; the file's word on their paths and settings is final at every start.
     pub goals: BTreeMap<String, GoalConfig>,
+    /// The model that is asked about follow-up messages which the local classifier cannot tell; none unless set.
+    pub classifier: Option<ClassifierConfig>,
+    /// When sessions have ended.
+    pub sessions: SessionsConfig,
     /// What the server reads.
     pub server: toml::Table,
 }
@@ -123,6 +138,9 @@ impl Config {
             if let Some(error) = price.problem() {
                 return Err(problem(format!("the price of {model:?}: {error}")));
             }
+        }
+        if let Some(error) = config.classifier.as_ref().and_then(ClassifierConfig::problem) {
+            return Err(problem(format!("[classifier]: {error}")));
         }
         for (name, goal) in &config.goals {
             if let Err(error) = Goal::new(name) {

@@ -12,6 +12,7 @@ use kalibr_core::path::{MAX_PATHS, PathSpec};
 use kalibr_store::{Ack, Fact, Ledger, PathUpdate, SqliteLedger, StoreError, Writer, WriterConfig};
 use kalibr_upstream::{Prices, Upstream};
 
+use crate::classifier::{Classifier, ClassifierSetup};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::{EngineError, GoalError, SignalError};
@@ -20,6 +21,7 @@ use crate::home::Home;
 use crate::learn::Learned;
 use crate::outages::Outages;
 use crate::prints::Printer;
+use crate::sessions::{Sessions, SessionsConfig};
 use crate::traces::{Traces, from_system};
 
 /// How long a changed goal may take to be in the policy table.
@@ -42,6 +44,10 @@ pub struct EngineConfig {
     pub refresh: Refresh,
     /// Bounds of the queue before the ledger.
     pub writer: WriterConfig,
+    /// The model that is asked about follow-up messages which the local classifier cannot tell, if one is configured.
+    pub classifier: Option<ClassifierSetup>,
+    /// When sessions have ended.
+    pub sessions: SessionsConfig,
 }
 
 /// When what was heard changes the choices.
@@ -73,6 +79,8 @@ impl EngineConfig {
             prices: config.prices.clone(),
             refresh: Refresh::default(),
             writer: WriterConfig::default(),
+            classifier: ClassifierSetup::of(config, env)?,
+            sessions: config.sessions,
         })
     }
 }
@@ -85,7 +93,9 @@ pub struct Engine(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     ledger: Arc<dyn Ledger>,
-    writer: Writer,
+    writer: Arc<Writer>,
+    classifier: Option<Classifier>,
+    sessions: Sessions,
     learned: Arc<Learned>,
     outages: Arc<Outages>,
     refresher: Mutex<Option<JoinHandle<()>>>,
@@ -173,6 +183,21 @@ impl Engine {
             Writer::start(Arc::clone(&ledger), config.writer, move || clock.now(), move |_| wake.wake())
                 .map_err(EngineError::Thread)?;
         let printer = Printer::start(&hash_key).map_err(EngineError::Thread)?;
+        let writer = Arc::new(writer);
+        let classifier = config
+            .classifier
+            .map(|setup| {
+                let price = learned.prices().of(setup.model());
+                Classifier::start(setup, price, Arc::clone(&writer), config.clock.clone())
+            })
+            .transpose()?;
+        let sessions = Sessions::start(
+            config.sessions,
+            config.refresh,
+            Arc::clone(&ledger),
+            &writer,
+            config.clock.clone(),
+        )?;
         let (refreshing, tailed, clock) = (Arc::clone(&learned), Arc::clone(&ledger), config.clock.clone());
         let refresher = std::thread::Builder::new()
             .name("kalibr-refresher".into())
@@ -181,6 +206,8 @@ impl Engine {
         Ok(Self(Arc::new(Inner {
             ledger,
             writer,
+            classifier,
+            sessions,
             learned,
             outages,
             refresher: Mutex::new(Some(refresher)),
@@ -290,9 +317,16 @@ impl Engine {
     }
 
     /// Writes what is queued and stops the engine's threads. Returns whether everything was written within `patience`.
+    ///
+    /// Messages that wait for the classifier model are dropped after two seconds, and counted.
     pub fn close(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
-        let settled = self.0.printer.settle(patience);
+        // They still write.
+        self.0.sessions.close();
+        if let Some(classifier) = &self.0.classifier {
+            classifier.close(patience / 2);
+        }
+        let settled = self.0.printer.settle(deadline.saturating_duration_since(Instant::now()));
         let left = deadline.saturating_duration_since(Instant::now());
         let written = self.0.writer.close(left) && settled;
         self.0.learned.stop();
@@ -346,6 +380,14 @@ impl Engine {
     /// The providers.
     pub fn upstream(&self) -> &Upstream {
         &self.0.upstream
+    }
+
+    pub(crate) fn second(&self) -> Option<&Classifier> {
+        self.0.classifier.as_ref()
+    }
+
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.0.sessions
     }
 
     pub(crate) fn ledger(&self) -> &dyn Ledger {

@@ -13,10 +13,12 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use kalibr_core::counters::{Counters, Epoch};
+use kalibr_core::evidence::Voice;
 use kalibr_core::ids::{Bucket, Pipeline};
 use kalibr_core::learner::Learner;
 use kalibr_core::moved::Moved;
 use kalibr_core::posterior::{Posterior, Subject};
+use kalibr_core::reliability::{Reliability, Trust};
 use kalibr_store::{
     CallRecord, Change, Changes, CounterRow, GoalId, GoalRecord, Ledger, Piece, Scope, StoreError,
 };
@@ -65,6 +67,8 @@ pub(crate) struct Learned {
     progress: Mutex<Progress>,
     moved: Condvar,
     stopping: AtomicBool,
+    /// How far the classifier model can be trusted on all answers taken together.
+    turn_model: ArcSwap<Trust>,
 }
 
 /// What only the refresher needs.
@@ -177,6 +181,7 @@ impl Learned {
             progress: Mutex::default(),
             moved: Condvar::new(),
             stopping: AtomicBool::new(false),
+            turn_model: ArcSwap::from_pointee(Reliability::default().overall(Voice::TurnModel)),
         };
         learned.reload(ledger, clock)?;
         Ok(learned)
@@ -218,6 +223,18 @@ impl Learned {
         // While nobody refreshes, some calls' worth of averages is not worth the memory.
         if completed.len() < MOST_COMPLETED {
             completed.push(call);
+        }
+    }
+
+    /// How far the classifier model's verdicts can be trusted on all answers taken together.
+    pub(crate) fn turn_model(&self) -> Arc<Trust> {
+        self.turn_model.load_full()
+    }
+
+    fn note_turn_model(&self, kept: &Kept) {
+        let trust = kept.learner.reliability().overall(Voice::TurnModel);
+        if **self.turn_model.load() != trust {
+            self.turn_model.store(Arc::new(trust));
         }
     }
 
@@ -426,6 +443,7 @@ impl Learned {
         self.take_calls(&goals, kept, &mut dirty);
         // Callers need the other cores.
         rebuild(&goals, kept, &dirty, (clock, seq), 1);
+        self.note_turn_model(kept);
         for id in &changed_goals {
             // One that was just created starts from what other goals know.
             if let Some(goal) = goals.numbered(*id) {
@@ -500,6 +518,7 @@ impl Learned {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         rebuild(&goals, &mut kept, &all, (clock, seq), threads);
         kept.moves.tell = true;
+        self.note_turn_model(&kept);
         *lock(&self.kept) = kept;
         self.goals.store(Arc::new(goals));
         self.applied(seq);

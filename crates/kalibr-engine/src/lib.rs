@@ -43,6 +43,7 @@
 
 mod bucket;
 mod calls;
+mod classifier;
 mod clock;
 mod complete;
 mod confidence;
@@ -65,10 +66,12 @@ mod prints;
 mod providers;
 mod replay;
 mod report;
+mod sessions;
 mod table;
 mod traces;
 
 pub use bucket::bucket_of;
+pub use classifier::{ClassifierConfig, ClassifierInfo, ClassifierSetup, TurnText, Unsure};
 pub use clock::{Clock, moment};
 pub use complete::{CompleteRequest, Completion, CompletionStream};
 pub use confidence::{ChangeInfo, Conclusion};
@@ -85,7 +88,8 @@ pub use home::Home;
 pub use prints::Prints;
 pub use providers::{ModelInfo, ProviderInfo, StandingInfo};
 pub use replay::{Refused, ReplayOptions, ReplayReport, replay_lines};
-pub use report::{PrivateText, ReportedRun, Run, RunReport, SignalMeta, fresh_signal_id};
+pub use report::{PrivateText, ReportedRun, ReportedTurn, Run, RunReport, SignalMeta, fresh_signal_id};
+pub use sessions::SessionsConfig;
 pub use table::Fallbacks;
 
 pub use kalibr_core as core;

@@ -10,13 +10,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use kalibr_core::evidence::{Signal, Source, Strength, Value};
 use kalibr_core::ids::{Goal, KeyedHash, PathId, SignalId, Timestamp, TraceId};
 use kalibr_core::path::PathSpec;
-use kalibr_signals::turn::{Classification, classify};
+use kalibr_signals::momentum::Reading;
+use kalibr_signals::turn::{Before, Verdict, classify};
 use kalibr_signals::vocabulary::{self, SignalType};
 use kalibr_store::{
     About, Ack, AnchorFact, DecisionFact, DecisionKind, Fact, PathUpdate, PrintOf, Receipt, SignalFact,
+    StepFact,
 };
 use kalibr_upstream::undated;
 
+use crate::classifier::{TurnText, Unsure};
 use crate::engine::Engine;
 use crate::error::{GoalError, SignalError};
 use crate::goal::GoalState;
@@ -86,6 +89,19 @@ pub struct ReportedRun {
     pub facts: Vec<Fact>,
 }
 
+/// A follow-up message, ready to be sent.
+#[derive(Debug, Clone)]
+pub struct ReportedTurn {
+    /// How it was read.
+    pub verdict: Verdict,
+    /// Names the signal that it asserts, or may yet assert by the classifier model's word; to be withdrawn by.
+    pub id: SignalId,
+    /// Whether the classifier model is asked about it. It may still find nothing in it.
+    pub asked: bool,
+    /// What to send: the signal that it asserts, if it asserts one, and how it read, if it is of a session.
+    pub facts: Vec<Fact>,
+}
+
 impl Engine {
     /// A signal of a type by its name, checked and ready to be sent.
     ///
@@ -129,19 +145,35 @@ impl Engine {
         self.fact(Run::Session(session), source, value, strength, Strength::ONE, meta)
     }
 
-    /// A follow-up message, classified. The second part is the signal that it asserts, if it asserts one; the message
-    /// itself goes nowhere.
-    pub fn turn(&self, run: Run, message: &str, meta: SignalMeta) -> (Classification, Option<Fact>) {
-        let classification = classify(message);
-        let fact = self.classified(run, &classification, meta);
-        (classification, fact)
+    /// A follow-up message, classified. The message itself goes nowhere; where it asserts nothing and a classifier model is
+    /// configured, that model is asked about it later, see [`Engine::classifier`].
+    pub fn turn<'a>(&self, run: Run, text: impl Into<TurnText<'a>>, meta: SignalMeta) -> ReportedTurn {
+        let text = text.into();
+        let verdict = classify(text.message, &Before::default());
+        let unsure = (self.has_classifier() && verdict.asserted.is_none()).then(|| Unsure::of(text));
+        self.turned(run, verdict, unsure, meta)
     }
 
-    /// The signal that a follow-up message asserts which was classified before; `None` where it asserts nothing.
-    pub fn classified(&self, run: Run, classification: &Classification, meta: SignalMeta) -> Option<Fact> {
-        let value = classification.asserted?;
-        let confidence = Strength::new(classification.confidence()).unwrap_or(Strength::ONE);
-        Some(self.fact(run, Source::Turn, value, value.default_strength(), confidence, meta))
+    /// As [`Engine::turn`], of a message that was classified before. `text` is what a classifier model may be asked about.
+    pub fn turned(&self, run: Run, verdict: Verdict, text: Option<Unsure>, meta: SignalMeta) -> ReportedTurn {
+        let id = meta.id.unwrap_or_else(fresh_signal_id);
+        let at = self.event_time(meta.at);
+        let mut facts = Vec::with_capacity(2);
+        if let Some(value) = verdict.asserted {
+            let confidence = Strength::new(verdict.confidence()).unwrap_or(Strength::ONE);
+            let meta = SignalMeta { id: Some(id.clone()), at: Some(at) };
+            facts.push(self.fact(run, Source::Turn, value, value.default_strength(), confidence, meta));
+        }
+        if let Run::Session(session) = run {
+            let read = Reading::from(&verdict);
+            let read = Some((read.acceptance, read.rejection));
+            facts.push(Fact::Step(StepFact { id: id.clone(), session, read, at }));
+        }
+        let asked = verdict.asserted.is_none()
+            && self.second().filter(|second| second.wants(verdict.continuation)).zip(text).is_some_and(
+                |(second, text)| second.ask(text, about(run), id.clone(), at, &self.learned().turn_model()),
+            );
+        ReportedTurn { verdict, id, asked, facts }
     }
 
     /// What the user did with the answer. `edit_ratio` is how much of it was changed, from 0 to 1, for
@@ -283,10 +315,7 @@ impl Engine {
                 at: self.event_time(meta.at),
                 attempt: None,
             },
-            about: match run {
-                Run::Trace(trace) => About::Trace(trace),
-                Run::Session(session) => About::Session(session),
-            },
+            about: about(run),
             received_at: self.clock().now(),
         })
     }
@@ -302,6 +331,7 @@ impl Engine {
     /// # Errors
     /// [`SignalError::Full`] when the queue is full; what was not taken is lost unless it is sent again.
     pub fn send(&self, facts: Vec<Fact>) -> Result<(), SignalError> {
+        self.noticed(&facts);
         facts.into_iter().try_for_each(|fact| self.append(fact, None))
     }
 
@@ -315,6 +345,7 @@ impl Engine {
         facts: Vec<Fact>,
         patience: std::time::Duration,
     ) -> Result<Vec<Receipt>, SignalError> {
+        self.noticed(&facts);
         let mut waiting = Vec::with_capacity(facts.len());
         for fact in facts {
             let (heard, receipt) = tokio::sync::oneshot::channel();
@@ -333,6 +364,13 @@ impl Engine {
             Ok(receipts)
         };
         tokio::time::timeout(patience, all).await.unwrap_or(Err(SignalError::Unconfirmed))
+    }
+}
+
+fn about(run: Run) -> About {
+    match run {
+        Run::Trace(trace) => About::Trace(trace),
+        Run::Session(session) => About::Session(session),
     }
 }
 

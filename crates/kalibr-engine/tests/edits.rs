@@ -275,8 +275,8 @@ async fn actions_revised_and_withdrawn_leave_the_counters_of_a_clean_replay() {
 
 fn say_turn(engine: &Engine, run: Run, at: Option<Timestamp>) {
     let meta = SignalMeta { at, ..SignalMeta::default() };
-    let (_, fact) = engine.turn(run, "That's wrong, try again.", meta);
-    engine.send(fact.into_iter().collect()).unwrap();
+    let turn = engine.turn(run, "That's wrong, try again.", meta);
+    engine.send(turn.facts).unwrap();
 }
 
 /// Counters that differ from a recount of the facts.

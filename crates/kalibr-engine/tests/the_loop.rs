@@ -156,8 +156,8 @@ fn a_turn_reported_just_before_the_next_request_grades_the_answer_before_it() {
         let session = engine.session_hash(&SessionId::new(&format!("s{round}")).unwrap());
         let request = DecideRequest { session: Some(session), ..DecideRequest::of(goal()) };
         let before = engine.decide(&request).unwrap().trace;
-        let (_, turn) = engine.turn(Run::Session(session), "That's wrong, try again.", SignalMeta::default());
-        engine.send(vec![turn.unwrap()]).unwrap();
+        let turn = engine.turn(Run::Session(session), "That's wrong, try again.", SignalMeta::default());
+        engine.send(turn.facts).unwrap();
         let after = engine.decide(&request).unwrap().trace;
         assert!(engine.flush(PATIENCE));
         let graded = |trace: kalibr_engine::core::ids::TraceId| {
@@ -219,12 +219,11 @@ fn a_session_signal_grades_its_latest_run_and_an_action_overrides_a_turn() {
     let session = engine.session_hash(&SessionId::new("user-session-123").unwrap());
     let decision =
         engine.decide(&DecideRequest { session: Some(session), ..DecideRequest::of(goal()) }).unwrap();
-    let (classified, turn) =
-        engine.turn(Run::Session(session), "That's wrong, try again.", SignalMeta::default());
-    assert!(classified.rejection > 0.5);
+    let turn = engine.turn(Run::Session(session), "That's wrong, try again.", SignalMeta::default());
+    assert!(turn.verdict.rejection > 0.5);
     let action =
         engine.action(Run::Session(session), "output_used_verbatim", None, SignalMeta::default()).unwrap();
-    engine.send(vec![turn.expect("a clear complaint is asserted"), action]).unwrap();
+    engine.send(turn.facts.into_iter().chain([action]).collect()).unwrap();
     assert!(engine.flush(PATIENCE));
 
     let explanation = engine.explain(&decision.trace.to_string()).unwrap().unwrap();
@@ -244,12 +243,12 @@ fn a_follow_up_that_says_nothing_of_the_answer_is_no_signal() {
     let folder = tempfile::tempdir().unwrap();
     let engine = open(folder.path());
     let session = engine.session_hash(&SessionId::new("s").unwrap());
-    let (_, fact) = engine.turn(
+    let turn = engine.turn(
         Run::Session(session),
         "Now another question: what is a prefix code?",
         SignalMeta::default(),
     );
-    assert!(fact.is_none());
+    assert!(!turn.facts.iter().any(|fact| matches!(fact, Fact::Signal(_))) && !turn.asked);
     engine.close(PATIENCE);
 }
 

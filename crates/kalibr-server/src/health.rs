@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use kalibr_engine::ProviderInfo;
+use kalibr_engine::{ClassifierInfo, ProviderInfo};
 use serde::Serialize;
 
 use crate::app::App;
@@ -25,6 +25,8 @@ pub(crate) struct HealthBody {
     /// How the providers are doing that were called in the last hours. One that is down is no reason for 503: requests go
     /// elsewhere.
     providers: Vec<ProviderInfo>,
+    /// How the model stands that is asked about messages which the local classifier cannot tell; `null` without one.
+    classifier: Option<ClassifierInfo>,
 }
 
 pub(crate) async fn health(State(app): State<App>) -> (StatusCode, Json<HealthBody>) {
@@ -39,6 +41,7 @@ pub(crate) async fn health(State(app): State<App>) -> (StatusCode, Json<HealthBo
         stalled_ms: health.stalled.map_or(0, |stalled| stalled.as_millis()),
         refreshed_ms: health.refreshed.as_millis(),
         providers: app.engine.providers(),
+        classifier: app.engine.classifier(),
     };
     (code, Json(body))
 }

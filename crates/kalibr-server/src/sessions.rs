@@ -4,10 +4,11 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use kalibr_engine::core::ids::{SessionId, SignalId};
-use kalibr_engine::signals::turn::{Classification, TurnLabel};
-use kalibr_engine::{PrivateText, Run, RunReport};
+use kalibr_engine::signals::turn::{TurnLabel, Verdict};
+use kalibr_engine::{PrivateText, Run, RunReport, TurnText};
 use serde::Serialize;
 use serde_json::json;
 
@@ -15,7 +16,7 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::fields::{Fields, required};
 use crate::path::Id;
-use crate::signals::{self, PATIENCE};
+use crate::signals::{self, PATIENCE, SignalBody};
 
 /// A run's own id is only hashed; the bound keeps a text from being one.
 const LONGEST_RUN_ID: usize = 200;
@@ -62,6 +63,8 @@ struct TurnBody {
     label: TurnLabel,
     probabilities: Probabilities,
     asserted: bool,
+    /// Whether the classifier model is asked about it: it may assert something later, under this id.
+    pending: bool,
     signal_id: Option<SignalId>,
     joined: bool,
 }
@@ -74,15 +77,16 @@ struct Probabilities {
 }
 
 impl TurnBody {
-    fn new(classification: &Classification) -> Self {
+    fn new(verdict: &Verdict, pending: bool) -> Self {
         Self {
-            label: classification.label,
+            label: verdict.label,
             probabilities: Probabilities {
-                acceptance: classification.acceptance,
-                rejection: classification.rejection,
-                continuation: classification.continuation,
+                acceptance: verdict.acceptance,
+                rejection: verdict.rejection,
+                continuation: verdict.continuation,
             },
-            asserted: classification.asserted.is_some(),
+            asserted: verdict.asserted.is_some(),
+            pending,
             signal_id: None,
             joined: false,
         }
@@ -95,18 +99,18 @@ pub(crate) async fn turn(
     mut body: Fields,
 ) -> Result<Response, ApiError> {
     let message = required("user_message", body.text("user_message")?)?;
+    let (prompt, answer) = (body.text("prior_user_prompt")?, body.text("prior_output")?);
     let meta = signals::meta(&mut body)?;
     body.none_left()?;
     let run = Run::Session(app.engine.session_hash(&session));
-    let (classification, fact) = app.engine.turn(run, &message, meta);
-    let mut answer = TurnBody::new(&classification);
-    let Some(fact) = fact else {
-        return Ok(Json(answer).into_response());
-    };
-    let recorded = signals::record(&app.engine, fact).await?;
-    let status = recorded.status();
-    answer.joined = recorded.joined;
-    answer.signal_id = Some(recorded.id);
+    let text = TurnText { message: &message, prompt: prompt.as_deref(), answer: answer.as_deref() };
+    let turn = app.engine.turn(run, text, meta);
+    let mut answer = TurnBody::new(&turn.verdict, turn.asked);
+    answer.signal_id = (answer.asserted || turn.asked).then_some(turn.id);
+    let recorded = signals::record(&app.engine, turn.facts).await?;
+    // Where nothing was asserted, nothing waits for what it speaks of.
+    let status = recorded.first().map_or(StatusCode::OK, SignalBody::status);
+    answer.joined = recorded.first().is_some_and(|recorded| recorded.joined);
     Ok((status, Json(answer)).into_response())
 }
 
@@ -124,7 +128,7 @@ pub(crate) async fn action(
         Some(edit) => app.engine.edited(run, &kind, edit, meta).await?,
         None => app.engine.action(run, &kind, None, meta)?,
     };
-    Ok(signals::record(&app.engine, fact).await?.into_response())
+    Ok(signals::record_one(&app.engine, fact).await?.into_response())
 }
 
 pub(crate) async fn end(
@@ -132,9 +136,17 @@ pub(crate) async fn end(
     Id(session): Id<SessionId>,
     mut body: Fields,
 ) -> Result<Response, ApiError> {
-    let satisfied = required("satisfied", body.flag("satisfied")?)?;
+    let satisfied = body.flag("satisfied")?;
     let meta = signals::meta(&mut body)?;
     body.none_left()?;
-    let fact = app.engine.session_end(app.engine.session_hash(&session), satisfied, meta);
-    Ok(signals::record(&app.engine, fact).await?.into_response())
+    let session = app.engine.session_hash(&session);
+    if let Some(satisfied) = satisfied {
+        let fact = app.engine.session_end(session, satisfied, meta);
+        return Ok(signals::record_one(&app.engine, fact).await?.into_response());
+    }
+    // How it ended nobody knows; what its messages leaned to is taken in.
+    let receipts = app.engine.commit(vec![app.engine.session_over(session, meta)], PATIENCE).await?;
+    let receipt = receipts.into_iter().next().unwrap_or_default();
+    let body = json!({ "ended": true, "joined": receipt.joined, "duplicate": receipt.duplicate });
+    Ok(Json(body).into_response())
 }

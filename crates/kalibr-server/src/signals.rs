@@ -63,7 +63,7 @@ impl IntoResponse for SignalBody {
 pub(crate) async fn create(State(app): State<App>, mut body: Fields) -> Result<Response, ApiError> {
     let Some(items) = body.list("signals")? else {
         let fact = read(&app.engine, body).await?;
-        return Ok(record(&app.engine, fact).await?.into_response());
+        return Ok(record_one(&app.engine, fact).await?.into_response());
     };
     body.none_left_but(&[])?;
     if items.len() > MOST {
@@ -92,13 +92,15 @@ pub(crate) async fn withdraw(State(app): State<App>, Id(id): Id<SignalId>) -> Re
 }
 
 /// Commits one signal.
-pub(crate) async fn record(engine: &Engine, fact: Fact) -> Result<SignalBody, ApiError> {
-    let results = record_all(engine, vec![fact]).await?;
-    let recorded = results
-        .into_iter()
-        .next()
-        .ok_or_else(|| ApiError::internal(&"a signal was committed without a receipt"))?;
-    if recorded.conflict {
+pub(crate) async fn record_one(engine: &Engine, fact: Fact) -> Result<SignalBody, ApiError> {
+    let recorded = record(engine, vec![fact]).await?;
+    recorded.into_iter().next().ok_or_else(|| ApiError::internal(&"a signal was committed without a receipt"))
+}
+
+/// Commits facts, of which those that are signals come first and are answered for.
+pub(crate) async fn record(engine: &Engine, facts: Vec<Fact>) -> Result<Vec<SignalBody>, ApiError> {
+    let recorded = record_all(engine, facts).await?;
+    if recorded.iter().any(|recorded| recorded.conflict) {
         let message = "another signal has this id and says something else: it was not changed, and this one was not \
                        taken; choose an id that no other signal has, or withdraw the other one";
         return Err(ApiError::new(StatusCode::CONFLICT, "signal_id_taken", message));

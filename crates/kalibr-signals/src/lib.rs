@@ -7,13 +7,16 @@
 //! * [`redact`] takes personal and secret things out of a text.
 //! * [`turn`] reads the user's next message: acceptance, rejection, or mere continuation.
 //! * [`edit`] measures how much of an answer an edit changed.
+//! * [`momentum`] says where a session's messages are heading, [`session`] what it says once it has ended.
 //! * [`fingerprint`] is what is kept of a prompt or an answer, to compare a later text with.
 //! * [`vocabulary`] names the signals that come in by name, and grades an edit.
 
 pub mod bucket;
 pub mod edit;
 pub mod fingerprint;
+pub mod momentum;
 pub mod redact;
+pub mod session;
 pub mod tokens;
 pub mod turn;
 pub mod vocabulary;

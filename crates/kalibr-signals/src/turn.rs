@@ -3,27 +3,15 @@
 //! Most follow-ups say nothing of it: of real ones about one in six rejects and one in a hundred praises. So the
 //! classifier must be able to keep silent, and its errors must be silences. Looking for keywords as substrings does
 //! the opposite: it finds "no" in "I know" and takes a request to go on for a rejection.
-//!
-//! This one splits the message into clauses of words and looks for phrases. A phrase counts only where it reads as a
-//! verdict on the answer ("this is wrong"), not on a thing in it ("the wrong turn"); a negation turns it round ("not
-//! great"); questions, wishes and quotations do not count; thanks count only where no new request follows; and praise
-//! beside words of trouble, which may be irony, is too weak to assert anything.
 
 mod phrases;
+mod weigh;
 mod words;
+
+use std::marker::PhantomData;
 
 use kalibr_core::evidence::Value;
 use serde::{Deserialize, Serialize};
-
-use phrases::{PHRASES, Phrase, Place, Side};
-use words::Clause;
-
-/// The probability from which a verdict is asserted, if the caller sets none.
-///
-/// It lies just below what one firm phrase gives by itself, and far above a hint: whoever says "this is wrong" is
-/// heard, whoever says "please correct the date" is not taken to have rejected. The probabilities are not calibrated,
-/// so this is a line between kinds of phrases and not a promised precision.
-pub const DEFAULT_THRESHOLD: f64 = 0.8;
 
 /// No more of a message than this is read: verdicts come early, pasted text comes late, and work stays bounded.
 pub const MAX_CHARS: usize = 4_000;
@@ -32,22 +20,6 @@ pub const MAX_CHARS: usize = 4_000;
 const PRIOR: f64 = -2.5;
 /// More evidence than this for one side adds nothing: repetition is no proof.
 const MOST: f64 = 7.0;
-/// "not wrong" is far from praise: alone it must not assert.
-const NEGATED_COMPLAINT: f64 = 0.65;
-/// What is left of evidence that something else speaks against: too little to assert.
-const DOUBTFUL: f64 = 0.3;
-/// Praise in doubt weighs at most this, however often it is repeated.
-const HARDLY_PRAISE: f64 = 2.0;
-/// Words between a negator and what it negates: "not a very good answer".
-const NEGATION_REACH: usize = 3;
-/// Behind this many words phrases are rather part of pasted text than a verdict.
-const EARLY_WORDS: usize = 30;
-/// Who praises an answer does it briefly; a longer message talks of something.
-const PRAISE_WORDS: usize = 14;
-/// A demand to do it again is short; a longer one is a task with a text to work on.
-const DEMAND_WORDS: usize = 20;
-/// Thanks in a longer message are manners, also after a poor answer.
-const THANKS_WORDS: usize = 5;
 
 /// What a follow-up message does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -61,9 +33,65 @@ pub enum TurnLabel {
     Continuation,
 }
 
-/// How a message was read.
+impl TurnLabel {
+    /// Its name: `acceptance`, `rejection` or `continuation`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Acceptance => "acceptance",
+            Self::Rejection => "rejection",
+            Self::Continuation => "continuation",
+        }
+    }
+}
+
+/// What a rejection finds fault with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dimension {
+    /// Too long, too short.
+    Length,
+    /// Too formal, too casual, rude, sounds like a machine.
+    Tone,
+    /// The wrong shape: not a table, not JSON, the wrong language.
+    Format,
+    /// Not what was asked for.
+    Content,
+    /// Not true, or it does not work.
+    Factuality,
+    /// Something is missing.
+    Completeness,
+}
+
+/// What spoke for a verdict. A closed list: a name from it may be logged and kept, a user's words may not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clue {
+    /// Phrases that read as praise of the answer.
+    Praise,
+    /// Phrases that read as a complaint about it.
+    Complaint,
+}
+
+/// A clue, and how much it added to the log-odds of the label against the others; negative where it spoke against it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Classification {
+pub struct Reason {
+    /// What it was.
+    pub clue: Clue,
+    /// What it added, in nats.
+    pub contribution: f64,
+}
+
+/// What came before a message, as far as it is known.
+///
+/// A prompt or an answer is never kept as text, so what is known of one is its keyed fingerprint.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Before<'a> {
+    known: PhantomData<&'a ()>,
+}
+
+/// How a message was read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
     /// The most probable label, also when nothing is asserted.
     pub label: TurnLabel,
     /// Probability of an acceptance, in 0..=1; the three sum to 1.
@@ -72,12 +100,16 @@ pub struct Classification {
     pub rejection: f64,
     /// Probability that it says nothing of the answer, in 0..=1.
     pub continuation: f64,
-    /// What would become a signal: [`Value::Acceptance`] or [`Value::Rejection`] at or above the threshold. A
+    /// What would become a signal: [`Value::Acceptance`] or [`Value::Rejection`] at or above its threshold. A
     /// continuation, and anything below the threshold, asserts nothing.
     pub asserted: Option<Value>,
+    /// What a rejection finds fault with, where that can be told; `None` for any other label.
+    pub dimension: Option<Dimension>,
+    /// What decided, the weightiest first.
+    pub reasons: Vec<Reason>,
 }
 
-impl Classification {
+impl Verdict {
     /// The probability of [`label`](Self::label), in 1/3..=1.
     pub fn confidence(&self) -> f64 {
         match self.label {
@@ -88,178 +120,65 @@ impl Classification {
     }
 }
 
-/// Classifies a follow-up message at [`DEFAULT_THRESHOLD`].
+/// The probabilities from which a verdict is asserted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Thresholds {
+    /// Of an acceptance. Above 1, or not a number: none is asserted.
+    pub acceptance: f64,
+    /// Of a rejection. Above 1, or not a number: none is asserted.
+    pub rejection: f64,
+}
+
+impl Default for Thresholds {
+    /// Just below what one firm phrase gives by itself, and far above a hint: whoever says "this is wrong" is heard,
+    /// whoever says "please correct the date" is not taken to have rejected.
+    fn default() -> Self {
+        Self { acceptance: 0.8, rejection: 0.8 }
+    }
+}
+
+/// Classifies a follow-up message at the default [`Thresholds`].
 ///
 /// Any text is fine; of a long one the first [`MAX_CHARS`] characters are read.
 ///
 /// ```
 /// use kalibr_core::evidence::Value;
-/// use kalibr_signals::turn::classify;
+/// use kalibr_signals::turn::{Before, classify};
 ///
-/// assert_eq!(classify("This is wrong, try again.").asserted, Some(Value::Rejection));
-/// assert_eq!(classify("Perfect, thanks!").asserted, Some(Value::Acceptance));
-/// assert_eq!(classify("Thanks, now do the second chapter").asserted, None);
+/// let asserted = |message: &str| classify(message, &Before::default()).asserted;
+/// assert_eq!(asserted("This is wrong, try again."), Some(Value::Rejection));
+/// assert_eq!(asserted("Perfect, thanks!"), Some(Value::Acceptance));
+/// assert_eq!(asserted("Thanks, now do the second chapter"), None);
 /// ```
-pub fn classify(message: &str) -> Classification {
-    classify_with(message, DEFAULT_THRESHOLD)
+pub fn classify(message: &str, before: &Before<'_>) -> Verdict {
+    classify_with(message, before, &Thresholds::default())
 }
 
-/// Classifies a follow-up message, asserting only what has at least the probability `threshold`.
+/// Classifies a follow-up message, asserting only what reaches its threshold.
 ///
-/// A threshold above 1, or not a number, asserts nothing; a low one still asserts only the most probable label.
-pub fn classify_with(message: &str, threshold: f64) -> Classification {
-    let (praise, complaint) = weigh(&words::clauses(message, MAX_CHARS));
+/// A low threshold still asserts only the most probable label.
+pub fn classify_with(message: &str, _before: &Before<'_>, thresholds: &Thresholds) -> Verdict {
+    let (praise, complaint) = weigh::weigh(&words::clauses(message, MAX_CHARS));
     let odds = |evidence: f64| (PRIOR + evidence.clamp(0.0, MOST)).exp();
     let (accept, reject) = (odds(praise), odds(complaint));
     let total = 1.0 + accept + reject;
     let (acceptance, rejection) = (accept / total, reject / total);
-    let (label, probability, value) = if accept.max(reject) <= 1.0 {
-        (TurnLabel::Continuation, 0.0, None)
+    let (label, sign, asserted) = if accept.max(reject) <= 1.0 {
+        (TurnLabel::Continuation, -1.0, None)
     } else if accept > reject {
-        (TurnLabel::Acceptance, acceptance, Some(Value::Acceptance))
+        let asserted = (acceptance >= thresholds.acceptance).then_some(Value::Acceptance);
+        (TurnLabel::Acceptance, 1.0, asserted)
     } else {
-        (TurnLabel::Rejection, rejection, Some(Value::Rejection))
+        let asserted = (rejection >= thresholds.rejection).then_some(Value::Rejection);
+        (TurnLabel::Rejection, 1.0, asserted)
     };
-    Classification {
-        label,
-        acceptance,
-        rejection,
-        continuation: 1.0 / total,
-        asserted: value.filter(|_| probability >= threshold),
-    }
-}
-
-/// A phrase that was found and counts.
-struct Finding {
-    side: Side,
-    weight: f64,
-    sentence: usize,
-}
-
-/// The evidence for acceptance and for rejection.
-fn weigh(clauses: &[Clause]) -> (f64, f64) {
-    let length: usize = clauses.iter().map(|clause| clause.words.len()).sum();
-    let any_word_of =
-        |list: &[&str]| clauses.iter().flat_map(|c| &c.words).any(|w| list.contains(&w.as_str()));
-    let requested = clauses.iter().any(is_request);
-
-    let mut findings: Vec<Finding> = Vec::new();
-    let mut read = 0;
-    for clause in clauses {
-        if words::CONTRASTS.contains(&clause.words[0].as_str()) {
-            // "good, but too short": what comes after the turn is what is meant.
-            for earlier in findings.iter_mut().filter(|finding| finding.sentence == clause.sentence) {
-                earlier.weight *= DOUBTFUL;
-            }
-        }
-        find(clause, length, requested, |side, weight| {
-            findings.push(Finding { side, weight, sentence: clause.sentence });
-        });
-        read += clause.words.len();
-        if read > EARLY_WORDS {
-            break;
-        }
-    }
-
-    let sum = |side| findings.iter().filter(|f| f.side == side).map(|f| f.weight).sum::<f64>();
-    let (mut praise, complaint) = (sum(Side::Acceptance), sum(Side::Rejection));
-    let ironic = findings.iter().any(|finding| finding.side == Side::Irony);
-    if requested || ironic || length > PRAISE_WORDS || (complaint == 0.0 && any_word_of(phrases::TROUBLE)) {
-        praise = (praise * DOUBTFUL).min(HARDLY_PRAISE);
-    }
-    (praise, complaint)
-}
-
-/// Whether a clause asks for something new. What "redo" and its like ask for is not new.
-fn is_request(clause: &Clause) -> bool {
-    let words: Vec<&str> = clause.words.iter().map(String::as_str).collect();
-    let start =
-        words.iter().position(|w| !["ok", "okay", "and", "then", "so", "but"].contains(w)).unwrap_or(0);
-    match words[start..] {
-        ["what", "a", ..] | ["how", "nice", ..] => false,
-        ["i" | "im", ref rest @ ..] => {
-            rest.iter().take(2).any(|w| ["want", "need", "would", "have", "wonder", "looking"].contains(w))
-        }
-        [first, second, ..] => {
-            clause.question || phrases::REQUESTS.contains(&first) || is_question(first, second)
-        }
-        _ => clause.question,
-    }
-}
-
-fn is_question(first: &str, second: &str) -> bool {
-    phrases::QUESTIONS.contains(&first) && second != "a"
-}
-
-/// Reads one clause from left to right, taking the longest phrase at each place, and reports those that count.
-fn find(clause: &Clause, length: usize, requested: bool, mut report: impl FnMut(Side, f64)) {
-    let words: Vec<&str> = clause.words.iter().take(EARLY_WORDS).map(String::as_str).collect();
-    let asks = clause.question || matches!(words[..], [first, second, ..] if is_question(first, second));
-    let mut at = 0;
-    // Where the last phrase ended: its own "not" does not negate the next one too.
-    let mut behind = 0;
-    // Whether all so far only leads up to a verdict.
-    let mut leads_up = true;
-    while at < words.len() {
-        let Some(phrase) = phrase_at(&words[at..]) else {
-            leads_up &= phrases::BEFORE.contains(&words[at]) || phrases::NEGATORS.contains(&words[at]);
-            at += 1;
-            continue;
-        };
-        let end = at + phrase.words.len();
-        let (before, after) = (&words[..at], &words[end..]);
-        let supposed = before.iter().any(|w| phrases::HYPOTHETICAL.contains(w));
-        let counts = match phrase.place {
-            Place::Anywhere => !supposed && !asks,
-            Place::Verdict => {
-                leads_up
-                    && !asks
-                    && after.first().is_none_or(|w| phrases::AFTER.contains(w) || phrase_at(after).is_some())
-            }
-            Place::Whole => {
-                length <= DEMAND_WORDS
-                    && before.iter().all(|w| phrases::BEFORE_DEMAND.contains(w))
-                    && after.iter().all(|w| phrases::AFTER_DEMAND.contains(w))
-            }
-            Place::Thanks => length <= THANKS_WORDS && !requested && !supposed,
-        };
-        if counts
-            && let Some((side, weight)) = negate(phrase, negations(&words[behind..at]))
-            && !(side == Side::Acceptance && phrase.side == side && misses_answer(before, after))
-        {
-            report(side, weight);
-        }
-        at = end;
-        behind = end;
-    }
-}
-
-/// Whether praise between these words is of something else than the answer: what was, or what asks for more.
-fn misses_answer(before: &[&str], after: &[&str]) -> bool {
-    // "It was great" is said of films and journeys, "I'm good" in greetings; of an answer people say that it is.
-    before.iter().any(|w| ["was", "were", "one", "both", "also", "im", "i"].contains(w))
-        || (after.len() > 1 && phrases::REQUESTS.contains(&after[0]))
-}
-
-fn phrase_at(words: &[&str]) -> Option<&'static Phrase> {
-    PHRASES.get(*words.first()?)?.iter().find(|phrase| words.starts_with(&phrase.words))
-}
-
-/// How many negators reach past the end of `before`.
-fn negations(before: &[&str]) -> usize {
-    let near = before.iter().rev().take(NEGATION_REACH + 1).enumerate();
-    near.filter(|&(distance, w)| phrases::NEGATORS.contains(w) && (*w != "no" || distance == 0)).count()
-}
-
-/// What a phrase says under that many negators; nothing where that cannot be told.
-fn negate(phrase: &Phrase, negations: usize) -> Option<(Side, f64)> {
-    let verdict = phrase.place == Place::Verdict;
-    match (negations, phrase.side) {
-        (0, side) => Some((side, phrase.weight)),
-        (1, Side::Acceptance) if verdict => Some((Side::Rejection, phrase.weight)),
-        (1, Side::Rejection) if verdict => Some((Side::Acceptance, phrase.weight * NEGATED_COMPLAINT)),
-        _ => None,
-    }
+    let mut reasons = vec![
+        Reason { clue: Clue::Praise, contribution: sign * praise },
+        Reason { clue: Clue::Complaint, contribution: sign * complaint },
+    ];
+    reasons.retain(|reason| reason.contribution != 0.0);
+    reasons.sort_by(|a, b| b.contribution.abs().total_cmp(&a.contribution.abs()));
+    Verdict { label, acceptance, rejection, continuation: 1.0 / total, asserted, dimension: None, reasons }
 }
 
 #[cfg(test)]

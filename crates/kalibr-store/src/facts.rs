@@ -176,6 +176,60 @@ impl std::fmt::Debug for PrintFact {
     }
 }
 
+/// A step of a session that is no signal by itself: how a follow-up message read, or that the caller ended the session.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepFact {
+    /// Names it, as it names the signal that the message asserts, if it asserts one: withdrawing takes both back.
+    pub id: SignalId,
+    /// The session.
+    pub session: KeyedHash,
+    /// The probabilities of an acceptance and of a rejection, in steps of 1/255; `None` where the caller ended the session.
+    pub read: Option<(u8, u8)>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// One step of a session, as the ledger holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionStep {
+    /// A run.
+    Run,
+    /// A follow-up message.
+    Message {
+        /// The probability of an acceptance, in steps of 1/255.
+        acceptance: u8,
+        /// The probability of a rejection, in steps of 1/255.
+        rejection: u8,
+    },
+    /// The caller ended it.
+    End,
+}
+
+/// The steps of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionTrail {
+    /// The session.
+    pub session: KeyedHash,
+    /// Its latest steps, in order of time.
+    pub steps: Vec<(Timestamp, SessionStep)>,
+    /// What the session says of earlier moments does not follow from these steps, and stays as it is.
+    pub from: Timestamp,
+}
+
+/// What a session that has ended says, by its steps. It takes the place of what it said before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EndedFact {
+    /// What it follows from. Has the session other steps by now, nothing is changed, and it will be found again.
+    pub trail: SessionTrail,
+    /// The last step that is taken in.
+    pub through: Timestamp,
+    /// What it says, each of the latest run at its moment; of [`Source::SessionEnd`](kalibr_core::evidence::Source), and
+    /// inferred.
+    pub signs: Vec<Signal>,
+    /// When it was found.
+    pub received_at: Timestamp,
+}
+
 /// Anything that can be appended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact {
@@ -191,6 +245,10 @@ pub enum Fact {
     Anchor(AnchorFact),
     /// What is kept of a text.
     Print(PrintFact),
+    /// A step of a session that is no signal by itself.
+    Step(StepFact),
+    /// What a session says that has ended.
+    Ended(Box<EndedFact>),
 }
 
 /// What became of a fact.

@@ -10,7 +10,9 @@ use kalibr_core::path::PathSpec;
 use kalibr_core::trace::Share;
 
 use crate::error::StoreError;
-use crate::facts::{About, AttemptFact, Considered, DecisionFact, DecisionKind, Fact, GoalId, Receipt};
+use crate::facts::{
+    About, AttemptFact, Considered, DecisionFact, DecisionKind, Fact, GoalId, Receipt, SessionTrail,
+};
 
 /// What learning is kept apart by, within a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -406,6 +408,17 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// [`StoreError::Unavailable`] when it may be tried again.
     fn prints(&self, about: About, at: Timestamp) -> Result<Option<RunPrints>, StoreError>;
 
+    /// Sessions with follow-up messages that nothing was inferred from yet, and that have ended: the caller said so, or
+    /// nothing happened in them after `idle_since`. At most `most`; the others come once these are taken in.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it may be tried again.
+    fn ended_sessions(
+        &self,
+        idle_since: Option<Timestamp>,
+        most: usize,
+    ) -> Result<Vec<SessionTrail>, StoreError>;
+
     /// Reads the log of a goal, forced and observed decisions too, in the order of decision time (ties by trace), and
     /// hands it over one by one: the latest `most` decisions of those from `since` on.
     ///
@@ -422,7 +435,8 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
         take: &mut dyn FnMut(LoggedDecision),
     ) -> Result<(), StoreError>;
 
-    /// Drops what has outlived its use: signals and withdrawals that joined nothing within 7 days, and old changes.
+    /// Drops what has outlived its use: signals and withdrawals that joined nothing within 7 days, how messages of sessions
+    /// read more than 30 days ago, and old changes.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when it may be tried again.

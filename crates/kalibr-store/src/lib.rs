@@ -17,8 +17,8 @@ mod writer;
 
 pub use error::StoreError;
 pub use facts::{
-    About, AnchorFact, AttemptFact, Considered, DecisionFact, DecisionKind, Fact, GoalId, Marks, PrintFact,
-    PrintOf, Receipt, SignalFact,
+    About, AnchorFact, AttemptFact, Considered, DecisionFact, DecisionKind, EndedFact, Fact, GoalId, Marks,
+    PrintFact, PrintOf, Receipt, SessionStep, SessionTrail, SignalFact, StepFact,
 };
 pub use ledger::{
     CallRecord, Change, Changes, Committed, CounterRow, DecisionRecord, Freeze, GoalChange, GoalChanged,

@@ -101,7 +101,7 @@ impl Shared {
 fn is_log(fact: &Fact) -> bool {
     match fact {
         Fact::Decision(_) | Fact::Attempt(_) | Fact::Print(_) => true,
-        Fact::Signal(_) | Fact::Withdrawal(..) | Fact::Anchor(_) => false,
+        Fact::Signal(_) | Fact::Withdrawal(..) | Fact::Anchor(_) | Fact::Step(_) | Fact::Ended(_) => false,
     }
 }
 

@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{attempt, counters, decision, goal, session, signal, trace};
+use common::*;
 use kalibr_core::counters::Epoch;
 use kalibr_core::evidence::{Source, Value};
 use kalibr_core::ids::{SignalId, Timestamp};
@@ -31,7 +31,9 @@ fn facts() -> impl Strategy<Value = Vec<(u8, Fact)>> {
     let anchors = prop::collection::vec((0u8..2, 0..TRACES, 0i64..20), 0..6);
     let kind = prop::sample::select(vec![
         (Source::Metric, Value::Failed),
+        (Source::SessionEnd, Value::SessionSatisfied),
         (Source::Turn, Value::Rejection),
+        (Source::Turn, Value::AcceptanceByModel),
         (Source::Explicit, Value::UserAccepted),
         (Source::Explicit, Value::UserRejected),
         (Source::Action, Value::OutputEdited),
@@ -41,42 +43,62 @@ fn facts() -> impl Strategy<Value = Vec<(u8, Fact)>> {
         (0u8..2).prop_map(|n| About::Session(session(n)))
     ];
     let signals = prop::collection::vec((about, kind, 0i64..25, prop::bool::weighted(0.2)), 0..14);
-    (decisions, attempts, anchors, signals).prop_map(|(decisions, attempts, anchors, signals)| {
-        let mut facts = Vec::new();
-        for (n, (at_session, at, kind)) in decisions.into_iter().enumerate() {
-            let routed = decision(GoalId(1), n as u32, at_session.map(session), at);
-            let observed = DecisionFact {
-                kind: DecisionKind::Observed,
-                epoch: Epoch(9),
-                at: Timestamp(at + 3),
-                ..routed.clone()
-            };
-            if kind != "routed" {
-                facts.push((0, Fact::Decision(Box::new(observed))));
+    let read = prop::option::weighted(0.8, (any::<u8>(), any::<u8>()));
+    let steps = prop::collection::vec((0u8..2, read, 0i64..25, prop::bool::weighted(0.2)), 0..8);
+    (decisions, attempts, anchors, signals, steps).prop_map(
+        |(decisions, attempts, anchors, signals, steps)| {
+            let mut facts = Vec::new();
+            for (n, (at_session, at, kind)) in decisions.into_iter().enumerate() {
+                let routed = decision(GoalId(1), n as u32, at_session.map(session), at);
+                let observed = DecisionFact {
+                    kind: DecisionKind::Observed,
+                    epoch: Epoch(9),
+                    at: Timestamp(at + 3),
+                    ..routed.clone()
+                };
+                if kind != "routed" {
+                    facts.push((0, Fact::Decision(Box::new(observed))));
+                }
+                if kind != "observed" {
+                    facts.push((1, Fact::Decision(Box::new(routed))));
+                }
             }
-            if kind != "observed" {
-                facts.push((1, Fact::Decision(Box::new(routed))));
+            let mut seen = std::collections::BTreeSet::new();
+            for (n, index, reply) in attempts {
+                if seen.insert((n, index)) {
+                    facts.push((2, Fact::Attempt(attempt(n, index, reply))));
+                }
             }
-        }
-        let mut seen = std::collections::BTreeSet::new();
-        for (n, index, reply) in attempts {
-            if seen.insert((n, index)) {
-                facts.push((2, Fact::Attempt(attempt(n, index, reply))));
+            for (s, n, at) in anchors {
+                let anchor =
+                    AnchorFact { session: session(s), trace: trace(n), alias: None, at: Timestamp(at) };
+                facts.push((3, Fact::Anchor(anchor)));
             }
-        }
-        for (s, n, at) in anchors {
-            let anchor = AnchorFact { session: session(s), trace: trace(n), alias: None, at: Timestamp(at) };
-            facts.push((3, Fact::Anchor(anchor)));
-        }
-        for (number, (about, (source, value), at, withdrawn)) in signals.into_iter().enumerate() {
-            let id = format!("s{number}");
-            facts.push((4, Fact::Signal(signal(&id, about, source, value, at))));
-            if withdrawn {
-                facts.push((5, Fact::Withdrawal(SignalId::new(&id).unwrap(), Timestamp(at))));
+            for (number, (about, (source, value), at, withdrawn)) in signals.into_iter().enumerate() {
+                let id = format!("s{number}");
+                facts.push((4, Fact::Signal(signal(&id, about, source, value, at))));
+                if withdrawn {
+                    facts.push((5, Fact::Withdrawal(SignalId::new(&id).unwrap(), Timestamp(at))));
+                }
             }
-        }
-        facts
-    })
+            for (number, (s, read, at, withdrawn)) in steps.into_iter().enumerate() {
+                let id = SignalId::new(&format!("t{number}")).unwrap();
+                let step = StepFact { id: id.clone(), session: session(s), read, at: Timestamp(at) };
+                facts.push((4, Fact::Step(step)));
+                if withdrawn {
+                    facts.push((5, Fact::Withdrawal(id, Timestamp(at))));
+                }
+            }
+            facts
+        },
+    )
+}
+
+/// Takes in all sessions that have ended.
+fn sweep(ledger: &SqliteLedger, now: i64) {
+    for trail in ledger.ended_sessions(Some(Timestamp(now - IDLE)), 100).unwrap() {
+        ledger.commit(&[ended(trail, now)]).unwrap();
+    }
 }
 
 fn ledger(batches: &[Vec<Fact>]) -> (tempfile::TempDir, SqliteLedger) {
@@ -119,11 +141,19 @@ proptest! {
         clean.sort_by_key(|(rank, _)| *rank);
         let clean: Vec<Fact> = clean.into_iter().map(|(_, fact)| fact).collect();
         let (_a, replayed) = ledger(&[clean]);
+        sweep(&replayed, 1_000);
 
         let mut arrived: Vec<Fact> = facts.iter().map(|(_, fact)| fact.clone()).collect();
         arrived.extend(duplicates.iter().map(|index| index.get(&facts).1.clone()));
         arrived.shuffle(&mut rand::rngs::StdRng::seed_from_u64(seed));
-        let (_b, lived) = ledger(&arrived.chunks(batch).map(<[Fact]>::to_vec).collect::<Vec<_>>());
+        let (_b, lived) = ledger(&[]);
+        for (number, facts) in arrived.chunks(batch).enumerate() {
+            lived.commit(facts).unwrap();
+            // Sessions are looked at in between, too, when some of what they consist of is yet to come.
+            sweep(&lived, 10 * number as i64);
+        }
+        sweep(&lived, 1_000);
+        prop_assert_eq!(lived.ended_sessions(Some(Timestamp(1_000)), 100).unwrap(), vec![]);
 
         prop_assert_eq!(counters(&lived), counters(&replayed));
         prop_assert_eq!(tailed(&lived), counters(&replayed));

@@ -8,7 +8,9 @@ use std::time::Duration;
 use kalibr_engine::core::confidence::{Interval, IntervalKind};
 use kalibr_engine::core::moved::What;
 use kalibr_engine::core::safety::Side;
-use kalibr_engine::{ChangeInfo, Engine, Explanation, GoalInfo, LearnedScope, NotCounted, ProviderInfo};
+use kalibr_engine::{
+    ChangeInfo, ClassifierInfo, Engine, Explanation, GoalInfo, LearnedScope, NotCounted, ProviderInfo,
+};
 
 /// Nothing is queued by reading: closing is quick.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -16,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) fn goals(engine: Option<&Engine>, json: bool) -> anyhow::Result<ExitCode> {
     let goals = engine.map(Engine::goals).unwrap_or_default();
     let providers = engine.map(Engine::providers).unwrap_or_default();
+    let classifier = engine.and_then(Engine::classifier);
     engine.map(|engine| engine.close(PATIENCE));
     let text = if json {
         serde_json::to_string_pretty(&goals)? + "\n"
@@ -24,7 +27,8 @@ pub(crate) fn goals(engine: Option<&Engine>, json: bool) -> anyhow::Result<ExitC
          Python\n"
             .to_owned()
     } else {
-        goals.iter().map(goal_text).chain(providers_text(&providers)).collect::<Vec<_>>().join("\n")
+        let others = providers_text(&providers).into_iter().chain(classifier.as_ref().map(classifier_text));
+        goals.iter().map(goal_text).chain(others).collect::<Vec<_>>().join("\n")
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
@@ -112,6 +116,22 @@ fn providers_text(providers: &[ProviderInfo]) -> Option<String> {
         }
     }
     any.then_some(text)
+}
+
+/// Whether the classifier model is listened to. What it was asked is known to the process that asked.
+fn classifier_text(classifier: &ClassifierInfo) -> String {
+    let ClassifierInfo { model, state, praises_good, praises_bad, graded, .. } = classifier;
+    let because = if *state == "off" {
+        ": it agrees too little with what users do; one message in twenty is still put to it"
+    } else {
+        ""
+    };
+    format!(
+        "classifier model {model} is {state}{because}\n  takes {:.0} % of good answers and {:.0} % of bad ones for \
+         accepted, by {graded:.0} verdicts that users have graded\n",
+        100.0 * praises_good,
+        100.0 * praises_bad,
+    )
 }
 
 /// An interval with what it promises.

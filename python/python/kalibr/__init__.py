@@ -58,6 +58,7 @@ __all__ = [
     "TrackedRun",
     "UnknownGoalError",
     "__version__",
+    "classifier",
     "close",
     "errors",
     "explain",
@@ -125,6 +126,27 @@ def health() -> dict[str, int]:
     engine = _engine.opened()
     waiting, dropped = (0, 0) if engine is None else engine.health()
     return {"waiting": waiting, "dropped": dropped}
+
+
+def classifier() -> dict[str, Any] | None:
+    """How the model stands that is asked about messages which the local classifier cannot tell; `None` where
+    `kalibr.toml` has no `[classifier]`.
+
+    Returns:
+        `model`, `state` (`on`, or `off` where it agrees too little with what users do), how often it `praises_good` and
+        `praises_bad` answers by `graded` verdicts, `spent_usd` today, and what became of the messages put to it by this
+        process: `queued`, `acceptances`, `rejections`, `continuations`, `not_sure`, `malformed`, `failed`,
+        `over_budget`, `dropped`, `while_off`.
+
+    Raises:
+        StoreError, ConfigError: the data folder or the configuration cannot be used.
+
+    Example:
+        asked = kalibr.classifier()
+        assert asked is None or asked["state"] == "on"
+    """
+    found = _engine.get().classifier()
+    return None if found is None else json.loads(found)
 
 
 def close(timeout: float = _engine.EXIT_PATIENCE) -> bool:

@@ -17,10 +17,11 @@ Which run a signal is about, the first that is given:
 All calls take `signal_id=` (sending a signal again under its id changes nothing; it is also what `withdraw_signal`
 takes), `at=` (when it happened: a datetime, or seconds since 1970; now, if not given) and `strict=`.
 
-Text is never kept and never sent: `reason` is not looked at, a user's message is classified, a diff is measured, all
-inside the call and forgotten. Of a prompt and an answer a keyed fingerprint is kept, of some 500 bytes at most, so
-that an edited answer can be compared with what it was; an edited answer itself waits for that in memory, for a moment,
-and is gone then.
+Text is never kept: `reason` is not looked at, a user's message is classified, a diff is measured, all inside the call and
+forgotten. Of a prompt and an answer a keyed fingerprint is kept, of some 500 bytes at most, so that an edited answer can
+be compared with what it was; an edited answer itself waits for that in memory, for a moment, and is gone then. Only where
+`kalibr.toml` names a classifier model, a message that the local classifier cannot tell is put to that model, redacted,
+from a thread in the background.
 """
 
 from __future__ import annotations
@@ -268,6 +269,8 @@ def report_user_turn(
     session_id: str | None = None,
     user_message: str | None = None,
     *,
+    prompt: str | None = None,
+    output: str | None = None,
     run: Any = None,
     trace_id: str | None = None,
     signal_id: str | None = None,
@@ -276,12 +279,18 @@ def report_user_turn(
 ) -> bool:
     """The user's next message: it is classified as acceptance, rejection or continuation (level 2).
 
-    Most messages say nothing of the answer before them: those are continuations, and record nothing. The message is
-    read in this call, in this process, in well under a millisecond, and is neither kept nor sent.
+    Most messages say nothing of the answer before them: those are continuations, and assert nothing. The message is
+    read in this call, in this process, in well under a millisecond, and is neither kept nor sent. Kept of a session's
+    messages are their probabilities, two bytes each: they may say together what none of them says (see
+    `report_session_end`).
+
+    Where `kalibr.toml` has a `[classifier]` and the message cannot be told, that model is asked about it, redacted and
+    cut, by a thread in the background; its verdict becomes a signal under the same id. `flush()` does not wait for it.
 
     Args:
         session_id: the session that `report_pipeline` anchored.
         user_message: what the user wrote.
+        prompt, output: what the answer was asked for, and the answer: for the classifier model, if one is asked.
         run, trace_id, signal_id, at, strict: see the module.
 
     Returns:
@@ -295,10 +304,24 @@ def report_user_turn(
         if not isinstance(user_message, str):
             raise InvalidSignalError("user_message is what the user wrote, a string")
         about = _about(run, trace_id, session_id)
-        _, _, signal = Signal.turn(_readable(user_message), _send.moment(at), signal_id=signal_id, **about)
+        engine = _engine.opened()
+        _, _, signal = Signal.turn(
+            _readable(user_message),
+            _send.moment(at),
+            prompt=_readable(prompt) if isinstance(prompt, str) else None,
+            output=_readable(output) if isinstance(output, str) else None,
+            keep=engine is None or engine.has_classifier(),
+            signal_id=signal_id,
+            **about,
+        )
         return signal
 
     return _send.quietly("report_user_turn", make, strict)
+
+
+def _readable(text: str) -> str:
+    # Text from a browser may hold halves of surrogate pairs, which no encoding has.
+    return text.encode("utf-8", "replace").decode()
 
 
 def report_action(
@@ -374,9 +397,13 @@ def report_session_end(
 ) -> bool:
     """The session ended.
 
+    A session that nobody ends has ended half an hour after the last that happened in it (`[sessions] idle_seconds` in
+    `kalibr.toml`).
+
     Args:
         session_id: the session.
-        satisfied: whether its user got what they wanted, where you know. `None` records nothing: silence is neither
+        satisfied: whether its user got what they wanted, where you know. `None`: what its messages leaned to, if to
+            anything, is taken in as weak evidence. A session without such a sign says nothing: silence is neither
             acceptance nor rejection.
         signal_id, at, strict: see the module.
 
@@ -384,11 +411,7 @@ def report_session_end(
         report_session_end("user-session-123", satisfied=survey.score >= 4)
     """
 
-    def make() -> Signal | None:
-        if satisfied is None:
-            # A malformed session id is an error all the same.
-            Signal.run(_send.moment(at), session_id=session_id)
-            return None
+    def make() -> Signal:
         return Signal.session_end(session_id, satisfied, _send.moment(at), signal_id=signal_id)
 
     return _send.quietly("report_session_end", make, strict)

@@ -36,6 +36,10 @@ async fn what_users_write_and_who_they_are_is_in_no_file() {
     client.post(&session("runs"), run).await.ok(200);
     let turn = json!({ "user_message": format!("This is wrong, try again. {CANARY}") });
     assert_eq!(client.post(&session("turns"), turn).await.ok(200)["asserted"], true);
+    let vague =
+        json!({ "user_message": format!("hm {CANARY}"), "prior_output": text, "prior_user_prompt": text });
+    client.post(&session("turns"), vague).await.ok(200);
+    client.post(&session("end"), json!({})).await.ok(200);
     let diff = format!("@@ -1 +1 @@\n-{text}\n+{CANARY}\n");
     for (field, edit) in [("edit_diff", &diff), ("edited_output", &text)] {
         let action = json!({ "action_type": "output_edited", field: edit });
@@ -63,6 +67,8 @@ async fn no_error_repeats_what_a_user_wrote() {
         ("/v1/signals", json!({ "type": "user_accepted", "session_id": "s", CANARY: 1 })),
         ("/v1/signals", json!({ "signals": [CANARY] })),
         ("/v1/sessions/s/turns", json!({ "user_message": [CANARY] })),
+        ("/v1/sessions/s/turns", json!({ "user_message": "x", "prior_output": [CANARY] })),
+        ("/v1/sessions/s/end", json!({ "satisfied": CANARY })),
         ("/v1/sessions/s/actions", json!({ "action_type": CANARY })),
         ("/v1/sessions/s/actions", json!({ "action_type": "output_edited", "edit_diff": CANARY })),
         ("/v1/sessions/s/actions", json!({ "action_type": "output_edited", "edited_output": [CANARY] })),

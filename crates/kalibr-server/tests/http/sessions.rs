@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::kalibr::{Kalibr, LAB};
+use crate::provider::{Provider, Script};
 
 async fn kalibr() -> Kalibr {
     Kalibr::with_paths(LAB, json!(["lab/one", "lab/two"])).await
@@ -199,4 +200,66 @@ async fn the_end_of_a_session_grades_its_last_run() {
     run(&kalibr, json!({ "goal": "g", "model": "lab/one" })).await;
     kalibr.client.post("/v1/sessions/s-1/end", end).await.ok(200);
     assert_eq!(kalibr.decision("s-1").await["attempts"][0]["graded_by"], "session_end");
+}
+
+/// Waits until the classifier model has been asked about so many messages. Returns how it stands.
+async fn classified(kalibr: &Kalibr, messages: u64) -> Value {
+    for _ in 0..500 {
+        let classifier = kalibr.client.get("/healthz").await.ok(200)["classifier"].clone();
+        let count = |name: &str| classifier[name].as_u64().unwrap();
+        if ["rejections", "acceptances", "malformed", "failed"].into_iter().map(count).sum::<u64>()
+            >= messages
+        {
+            return classifier;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("the classifier model was not asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_cannot_be_told_is_put_to_the_configured_model_and_the_answer_does_not_wait_for_it() {
+    let prose = json!({ "choices": [{ "message": { "content": "I think the user is unhappy." } }] });
+    let slow = Script {
+        pieces: vec![String::new(), Script::answer("200 OK", "", &prose.to_string()).pieces.concat()],
+        pause: std::time::Duration::from_millis(300),
+    };
+    let provider = Provider::start(&[("judge", slow)]).await;
+    let config = format!("{LAB}\n{}\n[classifier]\nmodel = \"raw/judge\"\n", provider.config());
+    let kalibr = Kalibr::with_paths(&config, json!(["lab/one"])).await;
+    run(&kalibr, json!({ "goal": "g", "model": "lab/one" })).await;
+
+    let body = json!({
+        "user_message": "hm, the canary-part reads odd to me, write to ada@example.org",
+        "prior_user_prompt": "canary-prompt",
+        "prior_output": "canary-output",
+    });
+    let vague = kalibr.client.post("/v1/sessions/s-1/turns", body).await.ok(200);
+    assert_eq!((&vague["asserted"], &vague["pending"]), (&json!(false), &json!(true)));
+    assert!(vague["signal_id"].is_string());
+    assert_eq!(kalibr.client.get("/healthz").await.ok(200)["classifier"]["malformed"], 0);
+    let clear = turn(&kalibr, "This is wrong, try again.").await;
+    assert_eq!((&clear["asserted"], &clear["pending"]), (&json!(true), &json!(false)));
+
+    let classifier = classified(&kalibr, 1).await;
+    assert_eq!((&classifier["model"], &classifier["state"]), (&json!("raw/judge"), &json!("on")));
+    assert_eq!((&classifier["queued"], &classifier["malformed"]), (&json!(1), &json!(1)));
+    let sent = provider.seen()[0].to_string();
+    assert!(sent.contains("canary-part") && sent.contains("canary-prompt") && sent.contains("canary-output"));
+    assert!(!sent.contains("ada@"), "{sent}");
+    assert_eq!(kalibr.decision("s-1").await["evidence"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_of_which_nobody_knows_how_it_was_is_no_evidence_by_itself() {
+    let kalibr = kalibr().await;
+    run(&kalibr, json!({ "goal": "g", "model": "lab/one" })).await;
+    let vague = turn(&kalibr, "And what about Portugal?").await;
+    assert_eq!(vague["pending"], false, "no model is configured");
+    let ended = kalibr.client.post("/v1/sessions/s-1/end", json!({ "id": "end-1" })).await.ok(200);
+    assert_eq!(ended, json!({ "ended": true, "joined": true, "duplicate": false }));
+    let again = kalibr.client.post("/v1/sessions/s-1/end", json!({ "id": "end-1" })).await.ok(200);
+    assert_eq!(again["duplicate"], true);
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(kalibr.decision("s-1").await["evidence"], json!([]));
 }

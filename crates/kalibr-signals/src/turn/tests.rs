@@ -1,6 +1,17 @@
 use super::*;
 use proptest::prelude::*;
 
+use super::phrases::PHRASES;
+
+fn classify(message: &str) -> Verdict {
+    super::classify(message, &Before::default())
+}
+
+fn at(message: &str, threshold: f64) -> Verdict {
+    let thresholds = Thresholds { acceptance: threshold, rejection: threshold };
+    classify_with(message, &Before::default(), &thresholds)
+}
+
 fn asserted(message: &str) -> Option<Value> {
     classify(message).asserted
 }
@@ -116,11 +127,11 @@ fn a_message_without_a_verdict_is_a_continuation() {
 fn the_threshold_decides_what_is_asserted_and_nothing_else() {
     let message = "this is wrong";
     for threshold in [2.0, f64::NAN, f64::INFINITY] {
-        assert_eq!(classify_with(message, threshold).asserted, None);
+        assert_eq!(at(message, threshold).asserted, None);
     }
-    let (low, high) = (classify_with(message, 0.0), classify_with(message, 0.99));
+    let (low, high) = (at(message, 0.0), at(message, 0.99));
     assert_eq!((low.label, low.rejection), (high.label, high.rejection));
-    assert_eq!(classify_with("tell me more", 0.0).asserted, None);
+    assert_eq!(at("tell me more", 0.0).asserted, None);
 }
 
 #[test]

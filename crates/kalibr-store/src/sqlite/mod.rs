@@ -12,6 +12,7 @@ mod outcomes;
 mod prints;
 mod read;
 mod recount;
+mod session;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ use kalibr_core::path::PathSpec;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use crate::error::StoreError;
-use crate::facts::{About, Fact, GoalId};
+use crate::facts::{About, Fact, GoalId, SessionTrail};
 use crate::gate::Gate;
 use crate::ledger::{
     CallRecord, Changes, Committed, DecisionRecord, GoalChange, GoalChanged, GoalRecord, Ledger,
@@ -31,8 +32,12 @@ use crate::ledger::{
 };
 
 /// Schema versions, oldest first: `user_version` counts how many of them a file has been through.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("schema.sql"), include_str!("safety.sql"), include_str!("prints.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("schema.sql"),
+    include_str!("safety.sql"),
+    include_str!("prints.sql"),
+    include_str!("sessions.sql"),
+];
 
 /// The version since which the counters mean the same: what an older version counted is counted again.
 const COUNTS_AS_NOW: i64 = 2;
@@ -302,6 +307,17 @@ impl Ledger for SqliteLedger {
         self.with(&self.reader, |connection| {
             let transaction = connection.transaction()?;
             prints::of_run(&transaction, about, at)
+        })
+    }
+
+    fn ended_sessions(
+        &self,
+        idle_since: Option<Timestamp>,
+        most: usize,
+    ) -> Result<Vec<SessionTrail>, StoreError> {
+        self.with(&self.reader, |connection| {
+            let transaction = connection.transaction()?;
+            session::ended(&transaction, idle_since, most)
         })
     }
 

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::batch::Batch;
 use super::cap::Place;
-use super::{CHANGES_KEPT, Problem, UNJOINED_MICROS, codec, prints, read};
+use super::{CHANGES_KEPT, Problem, UNJOINED_MICROS, codec, prints, read, session};
 use crate::facts::{About, AnchorFact, AttemptFact, DecisionFact, DecisionKind, Fact, Receipt, SignalFact};
 use crate::ledger::Committed;
 
@@ -21,6 +21,8 @@ pub(super) fn commit(transaction: &Transaction<'_>, facts: &[Fact]) -> Result<Co
             Fact::Withdrawal(id, at) => append_withdrawal(&mut batch, id, *at)?,
             Fact::Anchor(anchor) => append_anchor(&mut batch, anchor)?,
             Fact::Print(print) => prints::append(transaction, print)?,
+            Fact::Step(step) => session::append_step(&batch, step)?,
+            Fact::Ended(ended) => session::append_ended(&mut batch, ended)?,
         });
     }
     batch.finish()?;
@@ -142,7 +144,7 @@ fn append_attempt(batch: &mut Batch<'_>, attempt: &AttemptFact) -> Result<Receip
     })
 }
 
-fn append_signal(batch: &mut Batch<'_>, fact: &SignalFact) -> Result<Receipt, Problem> {
+pub(super) fn append_signal(batch: &mut Batch<'_>, fact: &SignalFact) -> Result<Receipt, Problem> {
     let signal = &fact.signal;
     if let Some(receipt) = known_signal(batch.transaction, fact)? {
         return Ok(receipt);
@@ -218,6 +220,7 @@ fn append_withdrawal(batch: &mut Batch<'_>, id: &SignalId, at: Timestamp) -> Res
     if let Some(trace) = trace {
         batch.touch(trace)?;
     }
+    session::withdraw_step(batch, id)?;
     let inserted = batch
         .transaction
         .prepare_cached("INSERT OR IGNORE INTO withdrawals (id, at) VALUES (?1, ?2)")?
@@ -261,6 +264,7 @@ fn anchor(batch: &mut Batch<'_>, session: KeyedHash, trace: TraceId, at: Timesta
     if changed == 0 {
         return Ok(());
     }
+    session::reopen(batch.transaction, session)?;
     let signals: Vec<(String, Option<[u8; 16]>, i64)> = batch
         .transaction
         .prepare_cached("SELECT id, trace, event_at FROM signals WHERE session = ?1")?
@@ -288,7 +292,7 @@ fn anchor(batch: &mut Batch<'_>, session: KeyedHash, trace: TraceId, at: Timesta
 }
 
 /// The latest run of a session at or before a moment; of two at the same moment the one with the greater id.
-fn run_at(
+pub(super) fn run_at(
     transaction: &Transaction<'_>,
     session: KeyedHash,
     at: Timestamp,
@@ -313,6 +317,7 @@ pub(super) fn decided_at(
 }
 
 pub(super) fn maintain(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Problem> {
+    session::maintain(transaction, now)?;
     let too_old = now.0 - UNJOINED_MICROS;
     transaction.execute("DELETE FROM signals WHERE pending = 1 AND received_at < ?1", [too_old])?;
     prints::maintain(transaction, too_old)?;

@@ -105,3 +105,42 @@ pub fn counters(ledger: &dyn Ledger) -> Vec<CounterRow> {
 pub fn last_change(ledger: &dyn Ledger) -> i64 {
     ledger.snapshot(&mut |_| {}).unwrap()
 }
+
+/// How long a session is quiet before it has ended.
+pub const IDLE: i64 = 8;
+
+/// What a session says by these steps, made up so that it depends on all of them: each message says what its own numbers
+/// and the number of runs before it say, and the last one before a break also whether a run came after it.
+pub fn ended(trail: SessionTrail, now: i64) -> Fact {
+    let (mut signs, mut through) = (Vec::new(), Timestamp(i64::MIN));
+    let mut sign = |kind: &str, at: Timestamp, value: Value| {
+        let id = format!("{kind}-{}-{}", trail.session, at.0);
+        signs.push(signal(&id, About::Session(trail.session), Source::SessionEnd, value, at.0).signal);
+    };
+    let steps = &trail.steps;
+    let breaks = |i: usize| {
+        let next = steps.get(i + 1).map_or(now, |(at, _)| at.0);
+        steps[i].1 == SessionStep::End || next - steps[i].0.0 >= IDLE
+    };
+    let open = (0..steps.len()).rev().take_while(|i| !breaks(*i)).count();
+    let over = &steps[..steps.len() - open];
+    for (i, (at, step)) in over.iter().enumerate() {
+        let runs = over[..i].iter().filter(|(_, step)| *step == SessionStep::Run).count();
+        match step {
+            SessionStep::Run => {}
+            SessionStep::Message { acceptance, rejection } => {
+                through = *at;
+                let up = (usize::from(*acceptance) + runs).is_multiple_of(2);
+                sign("momentum", *at, if up { Value::MomentumUp } else { Value::MomentumDown });
+                if rejection.is_multiple_of(2) && breaks(i) {
+                    sign("session_end", *at, Value::EndedBadly);
+                }
+            }
+            SessionStep::End => through = *at,
+        }
+    }
+    // Of two messages of one moment one speaks.
+    signs.sort_by(|a, b| a.id.cmp(&b.id));
+    signs.dedup_by(|a, b| a.id == b.id);
+    Fact::Ended(Box::new(EndedFact { trail, through, signs, received_at: Timestamp(now) }))
+}
