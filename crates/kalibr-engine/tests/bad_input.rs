@@ -156,7 +156,8 @@ fn as_many_paths_as_there_may_be_are_all_tried_and_the_good_one_is_found() {
         let begun = Instant::now();
         let decision = engine.decide(&DecideRequest::of(goal())).unwrap();
         slowest = slowest.max(begun.elapsed());
-        assert!(decision.propensity > 0.5 / MAX_PATHS as f64);
+        // What the floor leaves to a path that is hardly ever the best: a table may know that by now.
+        assert!(decision.propensity > 0.99 * GoalSettings::default().floor, "{}", decision.propensity);
         let kind = if decision.path_id == good { "user_accepted" } else { "user_rejected" };
         say(&engine, Run::Trace(decision.trace), kind);
     }
