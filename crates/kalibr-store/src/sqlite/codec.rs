@@ -10,6 +10,7 @@ use rusqlite::Row;
 use super::Problem;
 use crate::facts::{DecisionKind, GoalId};
 use crate::ledger::{CounterRow, Scope};
+use crate::personal::TextKind;
 
 /// A column that does not hold what this program writes there.
 pub(super) fn damaged(what: &'static str) -> Problem {
@@ -36,6 +37,10 @@ pub(super) fn kind(code: u8) -> Result<DecisionKind, Problem> {
         .into_iter()
         .find(|kind| *kind as u8 == code)
         .ok_or(damaged("a decision's kind is unknown"))
+}
+
+pub(super) fn text_kind(code: u8) -> Result<TextKind, Problem> {
+    TextKind::ALL.into_iter().find(|kind| *kind as u8 == code).ok_or(damaged("a text's kind is unknown"))
 }
 
 pub(super) fn reply(code: u8) -> Result<Reply, Problem> {
