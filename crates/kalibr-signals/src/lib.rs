@@ -4,9 +4,11 @@
 //! given; errors never repeat one.
 //!
 //! * [`bucket`] classes a request: code, maths, extraction, tools, long context, talk by language.
+//! * [`redact`] takes personal and secret things out of a text.
 //! * [`turn`] reads the user's next message: acceptance, rejection, or mere continuation.
 //! * [`vocabulary`] names the signals that come in by name, and grades an edit.
 
 pub mod bucket;
+pub mod redact;
 pub mod turn;
 pub mod vocabulary;
