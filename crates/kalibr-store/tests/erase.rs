@@ -286,9 +286,12 @@ fn holds(folder: &Path, needle: &[u8]) -> bool {
     !found(folder, [needle]).is_empty()
 }
 
-/// Thousands of runs of dozens of users in random order, so that pages are split and merged; returns the hashes and traces
-/// of each user.
-fn crowd(ledger: &SqliteLedger, seed: u64) -> Vec<(KeyedHash, KeyedHash, Vec<(TraceId, SignalId, String)>)> {
+/// A run with its signal and its text.
+type Said = (TraceId, SignalId, String);
+
+/// Many runs of some users in random order, so that pages are split and merged; returns each user's hash, its session's, and
+/// its runs.
+fn crowd(ledger: &SqliteLedger, seed: u64) -> Vec<(KeyedHash, KeyedHash, Vec<Said>)> {
     let mut random = rand::rngs::StdRng::seed_from_u64(seed);
     let mut users: Vec<(KeyedHash, KeyedHash, Vec<_>)> = (0..16)
         .map(|_| (KeyedHash::from_bytes(random.random()), KeyedHash::from_bytes(random.random()), Vec::new()))
@@ -349,7 +352,7 @@ fn crowd(ledger: &SqliteLedger, seed: u64) -> Vec<(KeyedHash, KeyedHash, Vec<(Tr
 }
 
 /// All by which these runs could be known.
-fn marks(runs: &[(TraceId, SignalId, String)]) -> impl Iterator<Item = &[u8]> {
+fn marks(runs: &[Said]) -> impl Iterator<Item = &[u8]> {
     runs.iter()
         .flat_map(|(trace, id, text)| [trace.as_bytes().as_slice(), id.as_str().as_bytes(), text.as_bytes()])
 }

@@ -79,7 +79,7 @@ fn run(batch: &mut Batch<'_>, trace: TraceId, held: &mut Held) -> Result<Vec<Key
         .prepare_cached(
             "SELECT goal, pipeline, bucket, user, decided_at, frozen FROM decisions WHERE trace = ?1",
         )?
-        .query_row([trace.as_bytes()], |row| Place::read(row))
+        .query_row([trace.as_bytes()], Place::read)
         .optional()?;
     if let Some(place) = place.flatten() {
         batch.touch_neighbours(&place)?;
@@ -156,6 +156,11 @@ pub(super) fn texts(transaction: &Transaction<'_>, now: Timestamp, due: Timestam
         note_leftovers(transaction, due)?;
     }
     Ok(erased)
+}
+
+/// Whether there are texts that are to be forgotten by now.
+pub(super) fn has_texts(connection: &Connection, now: Timestamp) -> Result<bool, Problem> {
+    Ok(connection.prepare_cached("SELECT 1 FROM texts WHERE until <= ?1")?.exists([now.0])?)
 }
 
 pub(super) fn note_leftovers(transaction: &Transaction<'_>, due: Timestamp) -> Result<(), Problem> {

@@ -345,6 +345,10 @@ impl Ledger for SqliteLedger {
     }
 
     fn erase_texts(&self, now: Timestamp, due: Timestamp) -> Result<bool, StoreError> {
+        // Looked for first: who merely looks should not take the lock.
+        if !self.with(&self.tail, |connection| erase::has_texts(connection, now))? {
+            return Ok(false);
+        }
         let erased = self.write(|transaction| erase::texts(transaction, now, due))?;
         Ok(erased == erase::AT_ONCE)
     }
