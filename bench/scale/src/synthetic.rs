@@ -13,9 +13,9 @@ use kalibr_core::path::PathSpec;
 use kalibr_core::policy::uniform;
 use kalibr_core::trace::{Share, moves};
 use kalibr_store::{
-    CallRecord, Change, Changes, Committed, CounterRow, DecisionRecord, Erased, Fact, GoalChange, GoalChanged,
-    GoalId, GoalRecord, HeldPiece, Ledger, Leftovers, LoggedDecision, PastAttempt, PathRecord, PathUpdate, Piece, Receipt, Recount,
-    Scope, StoreError, Whose,
+    CallRecord, Change, Changes, Committed, CounterRow, DecisionRecord, Erased, Fact, GoalChange,
+    GoalChanged, GoalId, GoalRecord, HeldPiece, Ledger, Leftovers, LoggedDecision, PastAttempt, PathRecord,
+    PathUpdate, Piece, Receipt, Recount, Scope, StoreError, Whose,
 };
 
 use crate::traffic::{self, Epochs, Fate, PATHS, WEEK};
