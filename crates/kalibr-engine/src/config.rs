@@ -14,6 +14,9 @@
 //! [prices."local/llama"]
 //! input = 0.1
 //! output = 0.4
+//!
+//! [privacy]
+//! keep_text = "redacted"
 //! ```
 
 use std::collections::BTreeMap;
@@ -28,6 +31,7 @@ use serde::Deserialize;
 
 use crate::error::EngineError;
 use crate::goal::{Buckets, GoalSettings};
+use crate::privacy::Privacy;
 
 /// A parsed configuration file.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -41,6 +45,8 @@ pub struct Config {
     pub providers: BTreeMap<String, ProviderConfig>,
     /// Goals that exist from the start; the file's word on their paths and settings is final at every start.
     pub goals: BTreeMap<String, GoalConfig>,
+    /// What is kept of people, and for how long.
+    pub privacy: Privacy,
     /// What the server reads.
     pub server: toml::Table,
 }
@@ -123,6 +129,9 @@ impl Config {
             if let Some(error) = price.problem() {
                 return Err(problem(format!("the price of {model:?}: {error}")));
             }
+        }
+        if let Some(error) = config.privacy.problem() {
+            return Err(problem(error.to_owned()));
         }
         for (name, goal) in &config.goals {
             if let Err(error) = Goal::new(name) {

@@ -7,7 +7,7 @@ use kalibr_core::ids::{Bucket, Goal, PathId, Pipeline, SignalId, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
 use kalibr_core::safety::Side;
 use kalibr_core::trace::{Attempt, Trace};
-use kalibr_store::{AttemptFact, DecisionKind, DecisionRecord, Scope, StoreError};
+use kalibr_store::{AttemptFact, DecisionKind, DecisionRecord, Scope, StoreError, TextKind, TextRecord};
 use serde::Serialize;
 
 use crate::clock::rfc3339;
@@ -57,6 +57,20 @@ pub struct Explanation {
     pub effect: Vec<Effect>,
     /// What may be concluded of the goal's paths now, in this pipeline and bucket; `null` when the goal is gone.
     pub verdict: Option<Conclusion>,
+    /// What was asked, answered and said, as far as it is kept; left out where the operator does not keep texts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub texts: Vec<TextView>,
+}
+
+/// A text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TextView {
+    /// What it is: `prompt`, `answer`, `user_message`, `reason` or `edit`.
+    pub kind: TextKind,
+    /// What it says.
+    pub text: String,
+    /// When it came in, as RFC 3339 in UTC.
+    pub received_at: String,
 }
 
 /// Why a decision counts nothing.
@@ -298,6 +312,7 @@ impl Engine {
             evidence: evidence(record),
             effect: effect.unwrap_or_default(),
             verdict: verdict.filter(|_| goal.is_some_and(|goal| goal.record.active)),
+            texts: if self.keeps_text() { texts(record) } else { Vec::new() },
         }
     }
 
@@ -363,6 +378,15 @@ impl Engine {
             .collect();
         (effects, verdict)
     }
+}
+
+fn texts(record: &DecisionRecord) -> Vec<TextView> {
+    let view = |text: &TextRecord| TextView {
+        kind: text.kind,
+        text: text.text.clone(),
+        received_at: rfc3339(text.at),
+    };
+    record.texts.iter().map(view).collect()
 }
 
 fn evidence(record: &DecisionRecord) -> Vec<EvidenceView> {

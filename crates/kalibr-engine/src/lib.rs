@@ -50,6 +50,7 @@ mod config;
 mod decide;
 mod doctor;
 mod engine;
+mod erase;
 mod error;
 mod explain;
 mod freeze;
@@ -58,12 +59,15 @@ mod goal_change;
 mod goal_map;
 mod goals;
 mod home;
+mod keeper;
 mod learn;
 mod outages;
+mod privacy;
 mod providers;
 mod replay;
 mod report;
 mod table;
+mod texts;
 mod traces;
 
 pub use bucket::bucket_of;
@@ -74,11 +78,15 @@ pub use config::{Config, GoalConfig, toml_problem};
 pub use decide::{DecideRequest, Decision, Reason};
 pub use doctor::{Checkup, WrongCounter, checkup};
 pub use engine::{Engine, EngineConfig, Health, Refresh};
-pub use error::{CompleteError, DecideError, EngineError, GoalError, ReplayError, SignalError};
-pub use explain::{AttemptView, ConsideredPath, Effect, EvidenceView, Explanation, NotCounted, PathName};
+pub use erase::Erasure;
+pub use error::{CompleteError, DecideError, EngineError, ExportError, GoalError, ReplayError, SignalError};
+pub use explain::{
+    AttemptView, ConsideredPath, Effect, EvidenceView, Explanation, NotCounted, PathName, TextView,
+};
 pub use goal::{Buckets, GoalSettings};
 pub use goals::{GoalInfo, GoalPath, LearnedPath, LearnedScope, RollbackInfo};
 pub use home::Home;
+pub use privacy::{KeepText, Privacy};
 pub use providers::{ModelInfo, ProviderInfo, StandingInfo};
 pub use replay::{Refused, ReplayOptions, ReplayReport, replay_lines};
 pub use report::{ReportedRun, Run, RunReport, SignalMeta, fresh_signal_id};
@@ -86,5 +94,5 @@ pub use table::Fallbacks;
 
 pub use kalibr_core as core;
 pub use kalibr_signals as signals;
-pub use kalibr_store::{Fact, PathUpdate, Receipt, StoreError, WriterConfig};
+pub use kalibr_store::{Fact, Held, PathUpdate, Receipt, StoreError, TextKind, Whose, WriterConfig};
 pub use kalibr_upstream as upstream;

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use kalibr_engine::core::ids::{SessionId, SignalId};
 use kalibr_engine::signals::turn::{Classification, TurnLabel};
-use kalibr_engine::{Run, RunReport};
+use kalibr_engine::{Run, RunReport, TextKind};
 use serde::Serialize;
 use serde_json::json;
 
@@ -16,6 +16,7 @@ use crate::error::ApiError;
 use crate::fields::{Fields, required};
 use crate::path::Id;
 use crate::signals::{self, PATIENCE};
+use crate::texts::{SIGNAL_TEXTS, texts};
 
 /// A run's own id is only hashed; the bound keeps a text from being one.
 const LONGEST_RUN_ID: usize = 200;
@@ -41,9 +42,11 @@ pub(crate) async fn run(
         model: body.text("model")?,
         at: body.time("at")?,
     };
+    let texts = texts(&app.engine, &mut body, &[("prompt", TextKind::Prompt), ("output", TextKind::Answer)]);
     body.none_left_but(&RUN_DROPPED)?;
     let run = app.engine.run(Some(app.engine.session_hash(&session)), &report)?;
     let receipts = app.engine.commit(run.facts, PATIENCE).await?;
+    texts.keep(&app.engine, Run::Trace(run.trace));
     // The anchor is the last of them.
     let joined = receipts.last().is_some_and(|receipt| receipt.joined);
     Ok(Json(json!({ "trace_id": run.trace, "joined": joined, "known_path": run.known_path })).into_response())
@@ -92,6 +95,7 @@ pub(crate) async fn turn(
     body.none_left()?;
     let run = Run::Session(app.engine.session_hash(&session));
     let (classification, fact) = app.engine.turn(run, &message, meta);
+    app.engine.keep_text(run, TextKind::UserMessage, &message);
     let mut answer = TurnBody::new(&classification);
     let Some(fact) = fact else {
         return Ok(Json(answer).into_response());
@@ -111,10 +115,13 @@ pub(crate) async fn action(
     let kind = required("action_type", body.text("action_type")?)?;
     let edit_ratio = body.number("edit_ratio")?;
     let meta = signals::meta(&mut body)?;
+    let texts = texts(&app.engine, &mut body, &SIGNAL_TEXTS);
     body.none_left()?;
     let run = Run::Session(app.engine.session_hash(&session));
     let fact = app.engine.action(run, &kind, edit_ratio, meta)?;
-    Ok(signals::record(&app.engine, fact).await?.into_response())
+    let recorded = signals::record(&app.engine, fact).await?;
+    texts.keep(&app.engine, run);
+    Ok(recorded.into_response())
 }
 
 pub(crate) async fn end(

@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::fields::{Fields, required};
 use crate::path::Id;
+use crate::texts::{SIGNAL_TEXTS, Texts, texts};
 
 /// How long a request waits for its signals to be committed and synced. Clients give up after 5 to 10 seconds, and
 /// should learn before that that sending again is safe.
@@ -62,8 +63,10 @@ impl IntoResponse for SignalBody {
 
 pub(crate) async fn create(State(app): State<App>, mut body: Fields) -> Result<Response, ApiError> {
     let Some(items) = body.list("signals")? else {
-        let fact = read(&app.engine, body)?;
-        return Ok(record(&app.engine, fact).await?.into_response());
+        let (fact, run, texts) = read(&app.engine, body)?;
+        let recorded = record(&app.engine, fact).await?;
+        texts.keep(&app.engine, run);
+        return Ok(recorded.into_response());
     };
     body.none_left_but(&[])?;
     if items.len() > MOST {
@@ -76,8 +79,17 @@ pub(crate) async fn create(State(app): State<App>, mut body: Fields) -> Result<R
             Fields::of(item).ok_or_else(|| ApiError::field(&place, format!("{place} is not an object")))?;
         read(&app.engine, fields).map_err(|error| error.within(&place))
     });
-    let facts = facts.collect::<Result<Vec<_>, _>>()?;
-    let results = record_all(&app.engine, facts).await?;
+    let mut read = Vec::with_capacity(facts.len());
+    let mut said = Vec::with_capacity(facts.len());
+    for fact in facts {
+        let (fact, run, texts) = fact?;
+        read.push(fact);
+        said.push((run, texts));
+    }
+    let results = record_all(&app.engine, read).await?;
+    for (run, texts) in said {
+        texts.keep(&app.engine, run);
+    }
     Ok(Json(json!({ "results": results })).into_response())
 }
 
@@ -128,7 +140,8 @@ pub(crate) fn meta(fields: &mut Fields) -> Result<SignalMeta, ApiError> {
     Ok(SignalMeta { id: fields.id("id")?, at: fields.time("at")? })
 }
 
-fn read(engine: &Engine, mut fields: Fields) -> Result<Fact, ApiError> {
+/// A signal, what it speaks of, and what was said with it.
+fn read(engine: &Engine, mut fields: Fields) -> Result<(Fact, Run, Texts), ApiError> {
     let kind = match fields.text("type")? {
         Some(kind) => Some(kind),
         None => fields.text("signal_type")?,
@@ -136,18 +149,19 @@ fn read(engine: &Engine, mut fields: Fields) -> Result<Fact, ApiError> {
     let kind = required("type", kind)?;
     let run = run(engine, &mut fields)?;
     let meta = meta(&mut fields)?;
+    let texts = texts(engine, &mut fields, &SIGNAL_TEXTS);
     if kind == "metric" {
         let success = required("success", fields.flag("success")?)?;
         let score = fields.number("score")?;
         fields.none_left()?;
-        return Ok(engine.metric(run, success, score, meta)?);
+        return Ok((engine.metric(run, success, score, meta)?, run, texts));
     }
     let kind = vocabulary::lookup(&kind)?;
     let (strength, confidence) = (fields.number("strength")?, fields.number("confidence")?);
     let graded = fields.number("edit_ratio")?.map(vocabulary::edit_strength).transpose()?;
     fields.none_left()?;
     let graded = graded.filter(|_| kind.value == Said::OutputEdited).map(Strength::get);
-    Ok(engine.signal(run, kind, strength.or(graded), confidence, meta)?)
+    Ok((engine.signal(run, kind, strength.or(graded), confidence, meta)?, run, texts))
 }
 
 /// What a signal speaks of. Clients that send both ids mean the trace, and the session only beside it.

@@ -1,5 +1,7 @@
 //! An engine on a folder of its own, and users who always agree.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::path::Path;
 use std::time::Duration;
 
