@@ -17,8 +17,9 @@ Which run a signal is about, the first that is given:
 All calls take `signal_id=` (sending a signal again under its id changes nothing; it is also what `withdraw_signal`
 takes), `at=` (when it happened: a datetime, or seconds since 1970; now, if not given) and `strict=`.
 
-Text is never kept: `reason` and `prompt` are not looked at, `output` is compared with the tracked run's answer, a
-user's message is classified, all inside the call and forgotten.
+Text is not kept: `reason` and `prompt` are not looked at, `output` is compared with the tracked run's answer, a user's
+message is classified, all inside the call and forgotten. Only where the operator says so (`[privacy] keep_text` in
+`kalibr.toml`) are texts kept with their run, in the data folder, until their days are over.
 """
 
 from __future__ import annotations
@@ -144,8 +145,8 @@ def user_rejected(
     """The user said that the answer is not good (level 1).
 
     Args:
-        reason: for your own reading of the code: text is not looked at, not kept and not sent. A response in its place
-            is taken as `run`.
+        reason: for your own reading of the code: text is not looked at and not sent, and kept only where the operator
+            keeps texts. A response in its place is taken as `run`.
         strength: how well the answer served all the same, 0..1; 0 if not given.
         run, trace_id, session_id, signal_id, at, strict: see the module.
 
@@ -156,6 +157,7 @@ def user_rejected(
     def make() -> Signal:
         # `user_rejected(result)` means that run, and not the tracked one.
         about = _about(run if reason is None or isinstance(reason, str) else reason, trace_id, session_id)
+        _send.keep("reason", reason, about)
         return Signal.typed("user_rejected", _send.moment(at), strength=strength, signal_id=signal_id, **about)
 
     return _send.quietly("user_rejected", make, strict)
@@ -200,9 +202,12 @@ def report_pipeline(
             raise InvalidSignalError("session_id is your name of the conversation, a string")
         moment = _send.moment(at)
         linked = _linked(session_id, goal, model, output, run, trace_id)
+        about = {"session_id": session_id} if linked is None else {"trace_id": linked.trace_id}
         if linked is not None:
+            _keep_call(prompt, output, about)
             return Signal.run(moment, session_id=session_id, trace_id=linked.trace_id)
         made = Signal.run(moment, session_id=session_id, trace_id=trace_id, goal=goal, model=model)
+        _keep_call(prompt, output, about)
         if goal is None or model is None:
             if trace_id is None:
                 raise NoRunError("no run is known here: give run=, trace_id=, or goal= and model=")
@@ -218,6 +223,11 @@ def report_pipeline(
         return None
 
     return _send.quietly("report_pipeline", make, strict)
+
+
+def _keep_call(prompt: Any, output: Any, about: dict[str, Any]) -> None:
+    _send.keep("prompt", prompt, about)
+    _send.keep("answer", output, about)
 
 
 def _linked(
@@ -284,6 +294,7 @@ def report_user_turn(
         # Text from a browser may hold halves of surrogate pairs, which no encoding has.
         readable = user_message.encode("utf-8", "replace").decode()
         _, _, signal = Signal.turn(readable, _send.moment(at), signal_id=signal_id, **about)
+        _send.keep("user_message", readable, about)
         return signal
 
     return _send.quietly("report_user_turn", make, strict)
