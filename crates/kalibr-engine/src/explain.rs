@@ -62,8 +62,8 @@ pub struct Explanation {
     pub texts: Vec<TextView>,
 }
 
-/// A text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A text. It shows itself to no log.
+#[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct TextView {
     /// What it is: `prompt`, `answer`, `user_message`, `reason` or `edit`.
     pub kind: TextKind,
@@ -95,6 +95,12 @@ impl NotCounted {
         } else {
             (record.decision.epoch < learns_from).then_some(Self::BeforeReset)
         }
+    }
+}
+
+impl std::fmt::Debug for TextView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TextView").field("kind", &self.kind).finish_non_exhaustive()
     }
 }
 

@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{PATIENCE, explained, goal, models, put, say};
@@ -110,6 +110,38 @@ fn another_process_unlearns_what_is_erased_and_so_does_this_one() {
     for engine in [one, other, spared] {
         assert!(engine.close(PATIENCE));
     }
+}
+
+#[test]
+fn traffic_goes_on_while_somebody_is_erased_and_the_counters_agree_with_what_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path(), "");
+    for _ in 0..600 {
+        say(&engine, Run::Trace(decide(&engine, "anna").trace), "user_rejected");
+    }
+    let whose = Whose::User(engine.user_hash("anna"));
+    assert_eq!(engine.held(&whose).unwrap().decisions, 600);
+    let over = AtomicBool::new(false);
+    let told = std::thread::scope(|scope| {
+        let traffic = scope.spawn(|| {
+            let mut told = 0;
+            while !over.load(Ordering::Relaxed) {
+                say(&engine, Run::Trace(decide(&engine, "ben").trace), "user_accepted");
+                told += 1;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            told
+        });
+        let erased = engine.erase(&whose).unwrap();
+        over.store(true, Ordering::Relaxed);
+        assert_eq!((erased.held.decisions, erased.held.signals), (600, 600));
+        traffic.join().unwrap()
+    });
+    assert!(told > 0 && engine.flush(PATIENCE));
+    assert_eq!(engine.held(&whose).unwrap(), Held::default());
+    assert_eq!(engine.held(&Whose::User(engine.user_hash("ben"))).unwrap().signals, told);
+    assert!(engine.close(PATIENCE));
+    assert_eq!(checkup(&Home::at(folder.path()), false).unwrap().wrong, 0);
 }
 
 #[test]

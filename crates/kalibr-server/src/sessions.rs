@@ -1,6 +1,7 @@
 //! Sessions: their runs, and what their users did next.
 //!
-//! A session's id is hashed here, and a message is classified here: neither goes any further.
+//! A session's id is hashed here and goes no further; nor does a message, which is classified here, unless the operator
+//! keeps texts.
 
 use axum::Json;
 use axum::extract::State;
