@@ -105,3 +105,16 @@ pub fn counters(ledger: &dyn Ledger) -> Vec<CounterRow> {
 pub fn last_change(ledger: &dyn Ledger) -> i64 {
     ledger.snapshot(&mut |_| {}).unwrap()
 }
+
+/// Erases all of it.
+pub fn erase(ledger: &dyn Ledger, whose: &Whose) -> Held {
+    let mut held = Held::default();
+    loop {
+        let erased = ledger.erase(whose, Timestamp(0)).unwrap();
+        held += erased.held;
+        if !erased.more {
+            assert_eq!(erased.seq, last_change(ledger));
+            return held;
+        }
+    }
+}
