@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use kalibr_engine::core::ids::{Bucket, Goal, PathId, Pipeline, SessionId};
+use kalibr_engine::core::ids::{Bucket, Goal, PathId, Pipeline, SessionId, Timestamp};
 use kalibr_engine::core::path::PathSpec;
 use kalibr_engine::core::rules::Asked;
 use kalibr_engine::upstream::ChatRequest;
-use kalibr_engine::{CompleteRequest, Completion, Config, DecideRequest, Decision, EngineConfig, Home};
+use kalibr_engine::{
+    CompleteRequest, Completion, Config, DecideRequest, Decision, EngineConfig, Home, Run, TextKind, Whose,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use tokio::runtime::{Handle, Runtime};
@@ -307,6 +309,78 @@ impl Engine {
         sent.map_err(errors::signal)
     }
 
+    /// Whether the operator keeps texts.
+    fn keeps_text(&self) -> PyResult<bool> {
+        Ok(self.parts()?.engine.keeps_text())
+    }
+
+    /// Queues a text, where the operator keeps texts.
+    #[pyo3(signature = (kind, text, *, trace_id=None, session_id=None))]
+    fn keep_text(
+        &self,
+        kind: &str,
+        text: &str,
+        trace_id: Option<&str>,
+        session_id: Option<&str>,
+    ) -> PyResult<()> {
+        let engine = &self.parts()?.engine;
+        let kind = match kind {
+            "prompt" => TextKind::Prompt,
+            "answer" => TextKind::Answer,
+            "user_message" => TextKind::UserMessage,
+            "edit" => TextKind::Edit,
+            _ => TextKind::Reason,
+        };
+        let run = match (trace_id, session_id) {
+            (Some(trace), _) => Run::Trace(trace.parse().map_err(errors::id)?),
+            (None, Some(session)) => {
+                Run::Session(engine.session_hash(&SessionId::new(session).map_err(errors::id)?))
+            }
+            (None, None) => return Ok(()),
+        };
+        engine.keep_text(run, kind, text);
+        Ok(())
+    }
+
+    /// Erases what is somebody's, or only counts it: how much of what, as JSON, and whether no file holds a copy any more.
+    #[pyo3(signature = (*, session_id=None, user=None, before=None, dry_run=false))]
+    fn erase(
+        &self,
+        py: Python<'_>,
+        session_id: Option<&str>,
+        user: Option<&str>,
+        before: Option<i64>,
+        dry_run: bool,
+    ) -> PyResult<(String, bool)> {
+        let engine = &self.parts()?.engine;
+        let whose = whose(engine, session_id, user, before)?;
+        let (held, scrubbed) = py
+            .detach(|| {
+                if dry_run {
+                    return engine.held(&whose).map(|held| (held, false));
+                }
+                engine.erase(&whose).map(|erased| (erased.held, erased.scrubbed))
+            })
+            .map_err(errors::store)?;
+        Ok((json(&held)?, scrubbed))
+    }
+
+    /// All that is held of somebody, as lines of JSON.
+    #[pyo3(signature = (*, session_id=None, user=None))]
+    fn export(&self, py: Python<'_>, session_id: Option<&str>, user: Option<&str>) -> PyResult<String> {
+        let engine = &self.parts()?.engine;
+        let whose = whose(engine, session_id, user, None)?;
+        py.detach(|| {
+            let mut lines = String::new();
+            let mut take = |line: &str| {
+                lines.push_str(line);
+                Ok(())
+            };
+            engine.export(&whose, &mut take).map(|()| lines)
+        })
+        .map_err(errors::export)
+    }
+
     /// Waits until everything sent so far is committed and in the policy tables.
     fn flush(&self, py: Python<'_>, seconds: f64) -> PyResult<bool> {
         let engine = &self.parts()?.engine;
@@ -366,6 +440,23 @@ impl Engine {
     fn resume(&self) -> PyResult<()> {
         self.parts()?.engine.resume();
         Ok(())
+    }
+}
+
+/// Python's layer has seen to it that one of them is given.
+fn whose(
+    engine: &kalibr_engine::Engine,
+    session: Option<&str>,
+    user: Option<&str>,
+    before: Option<i64>,
+) -> PyResult<Whose> {
+    match (session, user, before) {
+        (Some(id), None, None) => {
+            SessionId::new(id).map(|id| Whose::Session(engine.session_hash(&id))).map_err(errors::id)
+        }
+        (None, Some(user), None) => Ok(Whose::User(engine.user_hash(user))),
+        (None, None, Some(moment)) => Ok(Whose::Before(Timestamp(moment))),
+        _ => Err(errors::invalid_signal("say whose: a session, a user, or a moment; one of them")),
     }
 }
 

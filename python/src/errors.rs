@@ -5,7 +5,9 @@ use kalibr_engine::core::outcome::FailureCategory;
 use kalibr_engine::core::path::InvalidPath;
 use kalibr_engine::upstream::sse::EventTooLong;
 use kalibr_engine::upstream::{BadRequest, Failure};
-use kalibr_engine::{CompleteError, DecideError, EngineError, GoalError, SignalError, StoreError};
+use kalibr_engine::{
+    CompleteError, DecideError, EngineError, ExportError, GoalError, SignalError, StoreError,
+};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyBytes, PyDict};
@@ -75,6 +77,10 @@ pub(crate) fn runtime(problem: std::io::Error) -> PyErr {
 }
 
 pub(crate) fn store(problem: StoreError) -> PyErr {
+    plain("StoreError", problem)
+}
+
+pub(crate) fn export(problem: ExportError) -> PyErr {
     plain("StoreError", problem)
 }
 

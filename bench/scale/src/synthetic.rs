@@ -13,9 +13,9 @@ use kalibr_core::path::PathSpec;
 use kalibr_core::policy::uniform;
 use kalibr_core::trace::{Share, moves};
 use kalibr_store::{
-    About, CallRecord, Change, Changes, Committed, CounterRow, DecisionRecord, Fact, GoalChange, GoalChanged,
-    GoalId, GoalRecord, Ledger, LoggedDecision, PastAttempt, PathRecord, PathUpdate, Piece, Receipt, Recount,
-    RunPrints, Scope, SessionTrail, StoreError,
+    About, CallRecord, Change, Changes, Committed, CounterRow, DecisionRecord, Erased, Fact, GoalChange,
+    GoalChanged, GoalId, GoalRecord, HeldPiece, Ledger, Leftovers, LoggedDecision, PastAttempt, PathRecord,
+    PathUpdate, Piece, Receipt, Recount, RunPrints, Scope, SessionTrail, StoreError, Whose,
 };
 
 use crate::traffic::{self, Epochs, Fate, PATHS, WEEK};
@@ -270,6 +270,26 @@ impl Ledger for Synthetic {
     }
 
     fn maintain(&self, _: Timestamp) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn erase(&self, _: &Whose, _: Timestamp) -> Result<Erased, StoreError> {
+        Err(StoreError::Closed)
+    }
+
+    fn erase_texts(&self, _: Timestamp, _: Timestamp) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    fn leftovers(&self) -> Result<Option<Leftovers>, StoreError> {
+        Ok(None)
+    }
+
+    fn scrub(&self) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    fn held(&self, _: &Whose, _: &mut dyn FnMut(HeldPiece)) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use kalibr_core::availability::{Outcome, Probe, Times};
 use kalibr_core::ids::{Goal, PathId, Timestamp, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
 use kalibr_core::path::PathSpec;
-use kalibr_store::{AttemptFact, CallRecord, Fact, PrintOf, Scope};
+use kalibr_store::{AttemptFact, CallRecord, Fact, PrintOf, Scope, TextKind};
 use kalibr_upstream::{Answer, AnswerStream, Blame, ChatRequest, Ending, Failure, StreamEnd, Target, Usage};
 
 use crate::decide::{DecideRequest, Decision};
@@ -24,6 +24,8 @@ use crate::engine::Engine;
 use crate::error::CompleteError;
 use crate::outages::FAIR_WAIT;
 use crate::prints::{Streamed, Text};
+use crate::report::Run;
+use crate::texts::Gathered;
 
 /// Most calls made for one request: a caller waits for all of them, and an outage must not multiply the traffic of a
 /// goal with many paths.
@@ -115,6 +117,7 @@ impl Engine {
                 Ok(answer) => {
                     let text = Text::Answer(answer.body.clone());
                     attempt.answered(answer.status, answer.usage, Some(text));
+                    self.keep_answer(walk.decision.trace, &answer.body);
                     return Ok(Completion { decision: walk.decision, attempt: index, path_id, path, answer });
                 }
             }
@@ -141,6 +144,7 @@ impl Engine {
                 }
                 Ok(stream) => {
                     let attempt = attempt.began();
+                    let gathered = self.keeps_text().then(|| Gathering::new(self, walk.decision.trace));
                     return Ok(CompletionStream {
                         decision: walk.decision,
                         attempt: index,
@@ -148,7 +152,7 @@ impl Engine {
                         path,
                         status: stream.status(),
                         content_type: stream.content_type().map(str::to_owned),
-                        bytes: watched(stream, attempt),
+                        bytes: watched(stream, attempt, gathered),
                     });
                 }
             }
@@ -186,6 +190,7 @@ impl Engine {
         self.note_run(decision.trace, self.clock().now(), request.decide.session);
         let prompt = Text::Request(Box::new(request.body.clone()));
         self.hand_over(decision.trace, PrintOf::Prompt, prompt);
+        self.keep_prompt(decision.trace, &request.body);
         let chosen = (decision.path_id, Arc::clone(&decision.path));
         let others = decision.fallbacks.iter().chain(&decision.last_resort).cloned();
         let paths = std::iter::once(chosen).chain(others).collect();
@@ -317,18 +322,44 @@ impl Drop for Guard {
     }
 }
 
+/// The text of a streamed answer, which is kept once the stream is over or its reader gone.
+struct Gathering {
+    engine: Engine,
+    trace: TraceId,
+    gathered: Gathered,
+}
+
+impl Gathering {
+    fn new(engine: &Engine, trace: TraceId) -> Self {
+        Self { engine: engine.clone(), trace, gathered: Gathered::default() }
+    }
+}
+
+impl Drop for Gathering {
+    fn drop(&mut self) {
+        self.engine.keep_text(Run::Trace(self.trace), TextKind::Answer, self.gathered.text());
+    }
+}
+
 /// Hands a stream's bytes on, and records how it ended.
-fn watched(stream: AnswerStream, attempt: Attempting) -> BoxStream<'static, Result<Bytes, Failure>> {
+fn watched(
+    stream: AnswerStream,
+    attempt: Attempting,
+    gathering: Option<Gathering>,
+) -> BoxStream<'static, Result<Bytes, Failure>> {
     let guard = Guard(Some(Watched { stream, attempt, answer: Streamed::default() }));
-    unfold(guard, |mut guard| async move {
+    unfold((guard, gathering), |(mut guard, mut gathering)| async move {
         let watched = guard.0.as_mut()?;
         let bytes = watched.stream.next().await;
         if let Some(bytes) = bytes {
             watched.answer.see(&bytes);
-            return Some((Ok(bytes), guard));
+            if let Some(gathering) = &mut gathering {
+                gathering.gathered.take(&bytes);
+            }
+            return Some((Ok(bytes), (guard, gathering)));
         }
         let failure = guard.0.take()?.ended()?;
-        Some((Err(failure), guard))
+        Some((Err(failure), (guard, gathering)))
     })
     .boxed()
 }

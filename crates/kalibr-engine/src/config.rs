@@ -23,6 +23,9 @@
 //! # When a session that nobody ended has ended; 0: never. Silence alone says nothing.
 //! [sessions]
 //! idle_seconds = 1800
+//!
+//! [privacy]
+//! keep_text = "redacted"
 //! ```
 
 use std::collections::BTreeMap;
@@ -38,6 +41,7 @@ use serde::Deserialize;
 use crate::classifier::ClassifierConfig;
 use crate::error::EngineError;
 use crate::goal::{Buckets, GoalSettings};
+use crate::privacy::Privacy;
 use crate::sessions::SessionsConfig;
 
 /// A parsed configuration file.
@@ -56,6 +60,8 @@ pub struct Config {
     pub classifier: Option<ClassifierConfig>,
     /// When sessions have ended.
     pub sessions: SessionsConfig,
+    /// What is kept of people, and for how long.
+    pub privacy: Privacy,
     /// What the server reads.
     pub server: toml::Table,
 }
@@ -141,6 +147,9 @@ impl Config {
         }
         if let Some(error) = config.classifier.as_ref().and_then(ClassifierConfig::problem) {
             return Err(problem(format!("[classifier]: {error}")));
+        }
+        if let Some(error) = config.privacy.problem() {
+            return Err(problem(error.to_owned()));
         }
         for (name, goal) in &config.goals {
             if let Err(error) = Goal::new(name) {

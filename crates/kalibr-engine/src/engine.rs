@@ -18,9 +18,11 @@ use crate::config::Config;
 use crate::error::{EngineError, GoalError, SignalError};
 use crate::goal::GoalSettings;
 use crate::home::Home;
+use crate::keeper::Keeper;
 use crate::learn::Learned;
 use crate::outages::Outages;
 use crate::prints::Printer;
+use crate::privacy::Privacy;
 use crate::sessions::{Sessions, SessionsConfig};
 use crate::traces::{Traces, from_system};
 
@@ -48,6 +50,8 @@ pub struct EngineConfig {
     pub classifier: Option<ClassifierSetup>,
     /// When sessions have ended.
     pub sessions: SessionsConfig,
+    /// What is kept of people, and for how long.
+    pub privacy: Privacy,
 }
 
 /// When what was heard changes the choices.
@@ -81,6 +85,7 @@ impl EngineConfig {
             writer: WriterConfig::default(),
             classifier: ClassifierSetup::of(config, env)?,
             sessions: config.sessions,
+            privacy: config.privacy,
         })
     }
 }
@@ -99,6 +104,9 @@ struct Inner {
     learned: Arc<Learned>,
     outages: Arc<Outages>,
     refresher: Mutex<Option<JoinHandle<()>>>,
+    keeper: Arc<Keeper>,
+    keeping: Mutex<Option<JoinHandle<()>>>,
+    privacy: Privacy,
     upstream: Upstream,
     clock: Clock,
     hash_key: HashKey,
@@ -112,6 +120,7 @@ impl Drop for Inner {
     /// The threads of an engine that nobody holds any more end by themselves: the writer when its queue is empty.
     fn drop(&mut self) {
         self.learned.stop();
+        self.keeper.stop();
     }
 }
 
@@ -203,6 +212,12 @@ impl Engine {
             .name("kalibr-refresher".into())
             .spawn(move || refreshing.run(&*tailed, &clock))
             .map_err(EngineError::Thread)?;
+        let keeper = Arc::new(Keeper::default());
+        let (kept, forgetting, clock) = (Arc::clone(&keeper), Arc::clone(&ledger), config.clock.clone());
+        let keeping = std::thread::Builder::new()
+            .name("kalibr-keeper".into())
+            .spawn(move || kept.run(&*forgetting, config.privacy, &clock))
+            .map_err(EngineError::Thread)?;
         Ok(Self(Arc::new(Inner {
             ledger,
             writer,
@@ -211,6 +226,9 @@ impl Engine {
             learned,
             outages,
             refresher: Mutex::new(Some(refresher)),
+            keeper,
+            keeping: Mutex::new(Some(keeping)),
+            privacy: config.privacy,
             upstream: config.upstream,
             clock: config.clock,
             hash_key,
@@ -330,8 +348,11 @@ impl Engine {
         let left = deadline.saturating_duration_since(Instant::now());
         let written = self.0.writer.close(left) && settled;
         self.0.learned.stop();
-        if let Some(thread) = self.0.refresher.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let _ = thread.join();
+        self.0.keeper.stop();
+        for thread in [&self.0.refresher, &self.0.keeping] {
+            if let Some(thread) = thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                let _ = thread.join();
+            }
         }
         written
     }
@@ -408,6 +429,23 @@ impl Engine {
 
     pub(crate) fn prices(&self) -> &Prices {
         self.0.learned.prices()
+    }
+
+    pub(crate) fn privacy(&self) -> Privacy {
+        self.0.privacy
+    }
+
+    pub(crate) fn keeper(&self) -> &Keeper {
+        &self.0.keeper
+    }
+
+    /// Forgets what is due by now, as the engine does by itself every hour: texts whose days are over, and runs where
+    /// [`Privacy::keep_days`] lets them expire. Returns whether all was done. Blocks.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot be written.
+    pub fn forget_expired(&self) -> Result<bool, StoreError> {
+        self.0.keeper.look(self.ledger(), self.0.privacy, self.0.clock.now())
     }
 
     pub(crate) fn clock(&self) -> &Clock {

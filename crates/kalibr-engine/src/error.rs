@@ -151,6 +151,17 @@ pub enum ReplayError {
     Store(#[from] StoreError),
 }
 
+/// What is held of somebody cannot be handed over.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// It cannot be written.
+    #[error("the export cannot be written: {0}")]
+    Io(#[from] std::io::Error),
+    /// The ledger failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// A signal that was not taken. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignalError {

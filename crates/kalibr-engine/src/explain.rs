@@ -7,7 +7,7 @@ use kalibr_core::ids::{Bucket, Goal, PathId, Pipeline, SignalId, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
 use kalibr_core::safety::Side;
 use kalibr_core::trace::{Attempt, Trace};
-use kalibr_store::{AttemptFact, DecisionKind, DecisionRecord, Scope, StoreError};
+use kalibr_store::{AttemptFact, DecisionKind, DecisionRecord, Scope, StoreError, TextKind, TextRecord};
 use serde::Serialize;
 
 use crate::clock::rfc3339;
@@ -59,6 +59,20 @@ pub struct Explanation {
     pub verdict: Option<Conclusion>,
     /// When answers became better or worse in this pipeline and bucket, oldest first; empty when the goal is gone.
     pub changes: Vec<ChangeInfo>,
+    /// What was asked, answered and said, as far as it is kept; left out where the operator does not keep texts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub texts: Vec<TextView>,
+}
+
+/// A text. It shows itself to no log.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct TextView {
+    /// What it is: `prompt`, `answer`, `user_message`, `reason` or `edit`.
+    pub kind: TextKind,
+    /// What it says.
+    pub text: String,
+    /// When it came in, as RFC 3339 in UTC.
+    pub received_at: String,
 }
 
 /// Why a decision counts nothing.
@@ -83,6 +97,12 @@ impl NotCounted {
         } else {
             (record.decision.epoch < learns_from).then_some(Self::BeforeReset)
         }
+    }
+}
+
+impl std::fmt::Debug for TextView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TextView").field("kind", &self.kind).finish_non_exhaustive()
     }
 }
 
@@ -306,6 +326,7 @@ impl Engine {
             effect: effect.unwrap_or_default(),
             verdict: verdict.filter(|_| active.is_some()),
             changes: changes.unwrap_or_default(),
+            texts: if self.keeps_text() { texts(record) } else { Vec::new() },
         }
     }
 
@@ -371,6 +392,15 @@ impl Engine {
             .collect();
         (effects, verdict)
     }
+}
+
+fn texts(record: &DecisionRecord) -> Vec<TextView> {
+    let view = |text: &TextRecord| TextView {
+        kind: text.kind,
+        text: text.text.clone(),
+        received_at: rfc3339(text.at),
+    };
+    record.texts.iter().map(view).collect()
 }
 
 fn evidence(record: &DecisionRecord) -> Vec<EvidenceView> {

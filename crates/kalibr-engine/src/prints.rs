@@ -117,6 +117,11 @@ impl Printer {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Forgets the runs in memory: the ledger knows which of them are still there.
+    pub(crate) fn forget(&self) {
+        *self.recent() = Recent::default();
+    }
+
     pub(crate) fn is_alive(&self) -> bool {
         !self.thread.is_finished()
     }

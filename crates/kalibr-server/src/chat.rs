@@ -40,7 +40,7 @@ const MAX_COST: &str = "x-kalibr-max-cost-usd";
 const MAX_LATENCY: &str = "x-kalibr-max-latency-ms";
 
 /// Longest user id; it is only hashed, and the bound keeps a text from being one.
-const LONGEST_USER: usize = 200;
+pub(crate) const LONGEST_USER: usize = 200;
 
 pub(crate) async fn complete(
     State(app): State<App>,

@@ -9,7 +9,7 @@ use kalibr_engine::core::evidence::OutOfRange;
 use kalibr_engine::core::ids::{InvalidId, SignalId, TraceId};
 use kalibr_engine::signals::vocabulary::UnknownSignal;
 use kalibr_engine::upstream::{BadRequest, ResolveError};
-use kalibr_engine::{DecideError, GoalError, SignalError, StoreError};
+use kalibr_engine::{DecideError, ExportError, GoalError, SignalError, StoreError};
 use serde::Serialize;
 use serde_json::json;
 
@@ -196,6 +196,15 @@ impl From<StoreError> for ApiError {
         tracing::warn!(%error, "a request met a ledger out of reach");
         let message = "the ledger is busy or out of reach; the server's log says why, and the request may be sent again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_slow", message).retry_after(SLOW_LEDGER)
+    }
+}
+
+impl From<ExportError> for ApiError {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Store(error) => error.into(),
+            error @ ExportError::Io(_) => Self::internal(&error),
+        }
     }
 }
 

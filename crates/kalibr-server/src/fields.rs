@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::error::ApiError;
 
 /// What the Kalibr clients send beside what is learned from: texts of users and names that say nothing more. Accepted,
-/// so that those clients work, and dropped unread.
+/// so that those clients work, and dropped unread, where texts are not kept.
 const DROPPED: [&str; 17] = [
     "category",
     "comment",
@@ -73,6 +73,10 @@ impl Fields {
             Value::Object(map) => Some(Self(map)),
             _ => None,
         }
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<&Value> {
+        self.0.get(key)
     }
 
     pub(crate) fn take(&mut self, key: &str) -> Option<Value> {

@@ -34,11 +34,13 @@ mod guard;
 mod health;
 mod models;
 mod path;
+mod people;
 mod replay;
 mod router;
 mod server;
 mod sessions;
 mod signals;
+mod texts;
 
 pub use config::{ServeError, ServerConfig};
 pub use server::Server;

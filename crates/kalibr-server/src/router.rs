@@ -7,7 +7,7 @@ use axum::routing::{delete, get, post};
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::{chat, decisions, goals, guard, health, models, replay, sessions, signals};
+use crate::{chat, decisions, goals, guard, health, models, people, replay, sessions, signals};
 
 pub(crate) fn router(app: App) -> Router {
     Router::new()
@@ -25,6 +25,10 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/goals/{name}/resume", post(goals::resume))
         .route("/v1/signals", post(signals::create))
         .route("/v1/signals/{id}", delete(signals::withdraw))
+        .route("/v1/sessions/{id}", delete(people::erase_session))
+        .route("/v1/sessions/{id}/export", get(people::export_session))
+        .route("/v1/users/{id}", delete(people::erase_user))
+        .route("/v1/users/{id}/export", get(people::export_user))
         .route("/v1/sessions/{id}/runs", post(sessions::run))
         .route("/v1/sessions/{id}/turns", post(sessions::turn))
         .route("/v1/sessions/{id}/actions", post(sessions::action))
@@ -38,7 +42,7 @@ pub(crate) fn router(app: App) -> Router {
 
 async fn nowhere(uri: Uri) -> ApiError {
     let message = if uri.path().starts_with("/v1/sessions/") {
-        "there is nothing at this address: below a session are runs, turns, actions and end, and a session id cannot \
+        "there is nothing at this address: below a session are runs, turns, actions, end and export, and a session id cannot \
          hold a '/'; choose ids without one"
     } else {
         "there is nothing at this address: see the documentation for the list of routes, and check the base URL, which \

@@ -1,6 +1,7 @@
 //! Sessions: their runs, and what their users did next.
 //!
-//! A session's id is hashed here, and a message is classified here: neither goes any further.
+//! A session's id is hashed here and goes no further; nor does a message, which is classified here, unless the operator
+//! keeps texts.
 
 use axum::Json;
 use axum::extract::State;
@@ -8,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use kalibr_engine::core::ids::{SessionId, SignalId};
 use kalibr_engine::signals::turn::{TurnLabel, Verdict};
-use kalibr_engine::{PrivateText, Run, RunReport, TurnText};
+use kalibr_engine::{PrivateText, Run, RunReport, TextKind, TurnText};
 use serde::Serialize;
 use serde_json::json;
 
@@ -17,6 +18,7 @@ use crate::error::ApiError;
 use crate::fields::{Fields, required};
 use crate::path::Id;
 use crate::signals::{self, PATIENCE, SignalBody};
+use crate::texts::{SIGNAL_TEXTS, texts};
 
 /// A run's own id is only hashed; the bound keeps a text from being one.
 const LONGEST_RUN_ID: usize = 200;
@@ -44,9 +46,11 @@ pub(crate) async fn run(
         prompt: text(&mut body, "prompt"),
         output: text(&mut body, "output"),
     };
+    let texts = texts(&app.engine, &mut body, &[("prompt", TextKind::Prompt), ("output", TextKind::Answer)]);
     body.none_left_but(&RUN_DROPPED)?;
     let run = app.engine.run(Some(app.engine.session_hash(&session)), &report)?;
     let receipts = app.engine.commit(run.facts, PATIENCE).await?;
+    texts.keep(&app.engine, Run::Trace(run.trace));
     // The anchor is the last of them.
     let joined = receipts.last().is_some_and(|receipt| receipt.joined);
     Ok(Json(json!({ "trace_id": run.trace, "joined": joined, "known_path": run.known_path })).into_response())
@@ -105,6 +109,7 @@ pub(crate) async fn turn(
     let run = Run::Session(app.engine.session_hash(&session));
     let text = TurnText { message: &message, prompt: prompt.as_deref(), answer: answer.as_deref() };
     let turn = app.engine.turn(run, text, meta);
+    app.engine.keep_text(run, TextKind::UserMessage, &message);
     let mut answer = TurnBody::new(&turn.verdict, turn.asked);
     answer.signal_id = (answer.asserted || turn.asked).then_some(turn.id);
     let recorded = signals::record(&app.engine, turn.facts).await?;
@@ -122,13 +127,16 @@ pub(crate) async fn action(
     let kind = required("action_type", body.text("action_type")?)?;
     let edit = signals::edit(&mut body).await?;
     let meta = signals::meta(&mut body)?;
+    let texts = texts(&app.engine, &mut body, &SIGNAL_TEXTS);
     body.none_left()?;
     let run = Run::Session(app.engine.session_hash(&session));
     let fact = match edit {
         Some(edit) => app.engine.edited(run, &kind, edit, meta).await?,
         None => app.engine.action(run, &kind, None, meta)?,
     };
-    Ok(signals::record_one(&app.engine, fact).await?.into_response())
+    let recorded = signals::record_one(&app.engine, fact).await?;
+    texts.keep(&app.engine, run);
+    Ok(recorded.into_response())
 }
 
 pub(crate) async fn end(

@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::fields::{Fields, required};
 use crate::path::Id;
+use crate::texts::{SIGNAL_TEXTS, Texts, texts};
 
 /// How long a request waits for its signals to be committed and synced. Clients give up after 5 to 10 seconds, and
 /// should learn before that that sending again is safe.
@@ -62,8 +63,10 @@ impl IntoResponse for SignalBody {
 
 pub(crate) async fn create(State(app): State<App>, mut body: Fields) -> Result<Response, ApiError> {
     let Some(items) = body.list("signals")? else {
-        let fact = read(&app.engine, body).await?;
-        return Ok(record_one(&app.engine, fact).await?.into_response());
+        let (fact, run, texts) = read(&app.engine, body).await?;
+        let recorded = record_one(&app.engine, fact).await?;
+        texts.keep(&app.engine, run);
+        return Ok(recorded.into_response());
     };
     body.none_left_but(&[])?;
     if items.len() > MOST {
@@ -71,13 +74,19 @@ pub(crate) async fn create(State(app): State<App>, mut body: Fields) -> Result<R
         return Err(ApiError::field("signals", message));
     }
     let mut facts = Vec::with_capacity(items.len());
+    let mut said = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
         let place = format!("signals[{index}]");
         let fields =
             Fields::of(item).ok_or_else(|| ApiError::field(&place, format!("{place} is not an object")))?;
-        facts.push(read(&app.engine, fields).await.map_err(|error| error.within(&place))?);
+        let (fact, run, texts) = read(&app.engine, fields).await.map_err(|error| error.within(&place))?;
+        facts.push(fact);
+        said.push((run, texts));
     }
     let results = record_all(&app.engine, facts).await?;
+    for (run, texts) in said {
+        texts.keep(&app.engine, run);
+    }
     Ok(Json(json!({ "results": results })).into_response())
 }
 
@@ -130,7 +139,8 @@ pub(crate) fn meta(fields: &mut Fields) -> Result<SignalMeta, ApiError> {
     Ok(SignalMeta { id: fields.id("id")?, at: fields.time("at")? })
 }
 
-async fn read(engine: &Engine, mut fields: Fields) -> Result<Fact, ApiError> {
+/// A signal, what it speaks of, and what was said with it.
+async fn read(engine: &Engine, mut fields: Fields) -> Result<(Fact, Run, Texts), ApiError> {
     let kind = match fields.text("type")? {
         Some(kind) => Some(kind),
         None => fields.text("signal_type")?,
@@ -138,11 +148,12 @@ async fn read(engine: &Engine, mut fields: Fields) -> Result<Fact, ApiError> {
     let kind = required("type", kind)?;
     let run = run(engine, &mut fields)?;
     let meta = meta(&mut fields)?;
+    let texts = texts(engine, &mut fields, &SIGNAL_TEXTS);
     if kind == "metric" {
         let success = required("success", fields.flag("success")?)?;
         let score = fields.number("score")?;
         fields.none_left()?;
-        return Ok(engine.metric(run, success, score, meta)?);
+        return Ok((engine.metric(run, success, score, meta)?, run, texts));
     }
     let kind = vocabulary::lookup(&kind)?;
     let (strength, confidence) = (fields.number("strength")?, fields.number("confidence")?);
@@ -155,7 +166,7 @@ async fn read(engine: &Engine, mut fields: Fields) -> Result<Fact, ApiError> {
         }
         _ => strength,
     };
-    Ok(engine.signal(run, kind, strength, confidence, meta)?)
+    Ok((engine.signal(run, kind, strength, confidence, meta)?, run, texts))
 }
 
 /// How much of an answer was changed, where a signal says so.

@@ -9,6 +9,8 @@ use kalibr_core::outcome::{FailureCategory, Reply};
 use kalibr_core::safety::Side;
 use serde::{Deserialize, Serialize};
 
+use crate::personal::TextKind;
+
 /// A goal's number within its ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GoalId(pub i64);
@@ -230,6 +232,27 @@ pub struct EndedFact {
     pub received_at: Timestamp,
 }
 
+/// What somebody wrote, where the operator keeps it. It shows itself to no log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TextFact {
+    /// What it is.
+    pub kind: TextKind,
+    /// What it says, as it is to be kept.
+    pub text: String,
+    /// What it speaks of; of a session, of its latest run at `at`.
+    pub about: About,
+    /// When it came in.
+    pub at: Timestamp,
+    /// When it is to be forgotten.
+    pub until: Timestamp,
+}
+
+impl std::fmt::Debug for TextFact {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TextFact").field("kind", &self.kind).field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
 /// Anything that can be appended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact {
@@ -249,6 +272,8 @@ pub enum Fact {
     Step(StepFact),
     /// What a session says that has ended.
     Ended(Box<EndedFact>),
+    /// What somebody wrote.
+    Text(Box<TextFact>),
 }
 
 /// What became of a fact.

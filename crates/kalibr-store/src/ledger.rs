@@ -13,6 +13,7 @@ use crate::error::StoreError;
 use crate::facts::{
     About, AttemptFact, Considered, DecisionFact, DecisionKind, Fact, GoalId, Receipt, SessionTrail,
 };
+use crate::personal::{Erased, HeldPiece, Leftovers, TextRecord, Whose};
 
 /// What learning is kept apart by, within a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -269,6 +270,8 @@ pub struct DecisionRecord {
     pub signals: Vec<SignalRecord>,
     /// All counters of its goal, pipeline and bucket, read in the same moment.
     pub counters: Vec<(Cell, Count)>,
+    /// Its texts, by the time they came in, where the operator keeps them.
+    pub texts: Vec<TextRecord>,
 }
 
 /// What is kept of the texts of a run.
@@ -441,6 +444,44 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Unavailable`] when it may be tried again.
     fn maintain(&self, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Erases some of what is somebody's, in two transactions at most, each of a bounded number of runs; to be called again
+    /// while there is [more](Erased::more). An erasure that was cut off anywhere is finished by erasing again.
+    ///
+    /// The counters afterwards are those of a ledger that never saw what is gone, with the others' decisions in the same
+    /// epochs. What was decided by what was known stays decided. The rows are gone at once; copies of them may be in the
+    /// files until [`Ledger::scrub`], which is `due` at that moment.
+    ///
+    /// # Errors
+    /// As [`Ledger::commit`].
+    fn erase(&self, whose: &Whose, due: Timestamp) -> Result<Erased, StoreError>;
+
+    /// Erases some of the texts that are to be forgotten by now. Returns whether there may be more.
+    ///
+    /// # Errors
+    /// As [`Ledger::commit`].
+    fn erase_texts(&self, now: Timestamp, due: Timestamp) -> Result<bool, StoreError>;
+
+    /// Whether files may hold copies of what was erased.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it may be tried again.
+    fn leftovers(&self) -> Result<Option<Leftovers>, StoreError>;
+
+    /// Makes sure that no file holds a copy of what was erased: all that is there is copied into a new file, for which other
+    /// writers wait. Returns whether none does. It cannot be helped while somebody reads what was there, and is to be tried
+    /// again.
+    ///
+    /// # Errors
+    /// As [`Ledger::commit`].
+    fn scrub(&self) -> Result<bool, StoreError>;
+
+    /// Hands over what is held of somebody: exactly what [`Ledger::erase`] would erase. It is read in parts, each of one
+    /// moment, and holds up nobody who writes.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it may be tried again. What was handed over by then is to be thrown away.
+    fn held(&self, whose: &Whose, take: &mut dyn FnMut(HeldPiece)) -> Result<(), StoreError>;
 
     /// Counts everything again from decisions, attempts, signals and withdrawals, and compares with the counters. With
     /// `repair` it puts wrong ones right; that is a change like any other, which running processes follow.

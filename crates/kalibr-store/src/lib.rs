@@ -12,18 +12,20 @@ mod error;
 mod facts;
 mod gate;
 mod ledger;
+mod personal;
 mod sqlite;
 mod writer;
 
 pub use error::StoreError;
 pub use facts::{
     About, AnchorFact, AttemptFact, Considered, DecisionFact, DecisionKind, EndedFact, Fact, GoalId, Marks,
-    PrintFact, PrintOf, Receipt, SessionStep, SessionTrail, SignalFact, StepFact,
+    PrintFact, PrintOf, Receipt, SessionStep, SessionTrail, SignalFact, StepFact, TextFact,
 };
 pub use ledger::{
     CallRecord, Change, Changes, Committed, CounterRow, DecisionRecord, Freeze, GoalChange, GoalChanged,
     GoalRecord, Ledger, LoggedDecision, PastAttempt, PathRecord, PathUpdate, Piece, Recount, Reset,
     RolledBack, RunPrints, Scope, SignalRecord,
 };
+pub use personal::{Erased, Held, HeldPiece, HeldRun, Leftovers, TextKind, TextRecord, Whose};
 pub use sqlite::SqliteLedger;
 pub use writer::{Ack, QueueFull, Writer, WriterConfig};

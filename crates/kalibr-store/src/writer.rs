@@ -36,7 +36,7 @@ pub struct QueueFull;
 /// Bounds of the queue.
 #[derive(Debug, Clone, Copy)]
 pub struct WriterConfig {
-    /// Most decisions, attempts and prints that wait.
+    /// Most decisions, attempts, prints and texts that wait.
     pub log_limit: usize,
     /// Most signals, withdrawals and anchors that wait.
     pub evidence_limit: usize,
@@ -100,7 +100,7 @@ impl Shared {
 /// Whether a fact is of the log, which nobody waits for, or evidence.
 fn is_log(fact: &Fact) -> bool {
     match fact {
-        Fact::Decision(_) | Fact::Attempt(_) | Fact::Print(_) => true,
+        Fact::Decision(_) | Fact::Attempt(_) | Fact::Print(_) | Fact::Text(_) => true,
         Fact::Signal(_) | Fact::Withdrawal(..) | Fact::Anchor(_) | Fact::Step(_) | Fact::Ended(_) => false,
     }
 }

@@ -3,6 +3,7 @@
 mod change;
 mod demo;
 mod doctor;
+mod people;
 mod replay;
 mod serve;
 mod show;
@@ -82,6 +83,10 @@ enum Command {
     },
     /// Tell what another policy would have earned, from the log and its exact probabilities.
     Replay(replay::Arguments),
+    /// Erase what is somebody's: gone from the ledger, and from what was learned.
+    Erase(people::Erase),
+    /// Write all that is held of somebody, as lines of JSON: what `kalibr erase` would erase.
+    Export(people::Export),
     /// Check that what was learned is what happened: count everything again from the facts and compare.
     Doctor {
         /// Put wrong counters right. Nothing need be stopped.
@@ -121,6 +126,8 @@ fn main() -> ExitCode {
             open().and_then(|engine| show::explain(engine.as_ref(), &trace_id, json))
         }
         Command::Replay(asked) => replay::replay(asked, open),
+        Command::Erase(asked) => open().and_then(|engine| people::erase(engine.as_ref(), &asked)),
+        Command::Export(asked) => open().and_then(|engine| people::export(engine.as_ref(), &asked)),
         Command::Doctor { repair, json } => {
             Home::from_env(&env).map_err(Into::into).and_then(|home| doctor::doctor(&home, repair, json))
         }

@@ -14,11 +14,12 @@ or the file that `KALIBR_CONFIG` names, says where models live. The environment 
 
 from __future__ import annotations
 
+import datetime
 import json
 import warnings
 from typing import Any
 
-from kalibr import _engine, errors, runs
+from kalibr import _engine, _send, errors, runs
 from kalibr._kalibr import __version__
 from kalibr.errors import (
     ConfigError,
@@ -60,8 +61,10 @@ __all__ = [
     "__version__",
     "classifier",
     "close",
+    "erase",
     "errors",
     "explain",
+    "export",
     "flush",
     "goals",
     "health",
@@ -95,10 +98,85 @@ def explain(trace_id: Any) -> dict[str, Any]:
             print(signal["source"], signal["value"], signal["strength"])
     """
     flush(_SETTLE)
-    found = _engine.get().explain(trace_id if isinstance(trace_id, str) else runs.run_of(trace_id).trace_id)
+    found = _engine.get().explain(_readable(trace_id) if isinstance(trace_id, str) else runs.run_of(trace_id).trace_id)
     if found is None:
         raise NoRunError("nothing is known under this id: check it, and that KALIBR_HOME is the decision's own")
     return json.loads(found)  # type: ignore[no-any-return]
+
+
+def erase(
+    *,
+    session_id: str | None = None,
+    user: str | None = None,
+    before: datetime.datetime | float | None = None,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Erases what is somebody's, for good: gone from the ledger, and from what was learned, in all processes. What this
+    process has sent before is erased with the rest; what comes later is new. It blocks.
+
+    Args:
+        session_id: a session: its runs, and all that was said of them.
+        user: a user: the runs made for this user.
+        before: everyone: all runs from before this moment, a datetime or seconds since 1970.
+        dry_run: only count what would be erased.
+
+    Returns:
+        How many `decisions`, `attempts`, `signals`, `texts`, `fingerprints` of texts and `steps` of sessions; and whether
+        they are `scrubbed`, so that no file of the data folder holds a copy any more. Of a large ledger that is done in the
+        background, a while later.
+
+    Raises:
+        InvalidSignalError: not one of session, user and moment is given, or it cannot be one.
+        StoreError: the ledger cannot be written; a part may be gone, and erasing again finishes it.
+
+    Example:
+        print(kalibr.erase(user="anna", dry_run=True))
+        kalibr.erase(user="anna")
+    """
+    _one_of(session_id, user, before=before)
+    flush(_SETTLE)
+    moment = None if before is None else _send.moment(before)
+    held, scrubbed = _engine.get().erase(session_id=session_id, user=user, before=moment, dry_run=dry_run)
+    counted: dict[str, Any] = json.loads(held)
+    return counted if dry_run else {**counted, "scrubbed": scrubbed}
+
+
+def export(*, session_id: str | None = None, user: str | None = None) -> list[dict[str, Any]]:
+    """All that is held of somebody: exactly what `erase` would erase. It blocks.
+
+    Args:
+        session_id: a session.
+        user: a user.
+
+    Returns:
+        One dict each for a decision, an attempt, a signal or a text: its `record` says which.
+
+    Raises:
+        InvalidSignalError: not one of session and user is given, or it cannot be one.
+        StoreError: the ledger cannot be read.
+
+    Example:
+        for record in kalibr.export(user="anna"):
+            print(record["record"], record.get("trace_id"))
+    """
+    _one_of(session_id, user)
+    flush(_SETTLE)
+    lines = _engine.get().export(session_id=session_id, user=user).splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def _one_of(*given: Any, before: Any = None) -> None:
+    if sum(one is not None for one in (*given, before)) != 1:
+        raise InvalidSignalError("say whose: give one of session_id=, user= and, to erase, before=")
+    for id in given:
+        if id is not None:
+            _readable(id)
+
+
+def _readable(id: Any) -> str:
+    if isinstance(id, str) and id and not any(0xD800 <= ord(letter) < 0xE000 for letter in id):
+        return id
+    raise InvalidSignalError("an id is a string of at least one character, without halves of surrogate pairs")
 
 
 def goals() -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import datetime
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 from kalibr import _engine, _kalibr, _log, _worker
 from kalibr.errors import InvalidSignalError, KalibrError, QueueFullError
@@ -62,28 +63,37 @@ def behind(job: _worker.Job, limit: int = _worker.LIMIT) -> None:
         raise QueueFullError("too much feedback waits for the store, which stands still; try again later")
 
 
+def keep(kind: str, text: Any, about: dict[str, Any]) -> None:
+    """Keeps a text with the run that it is about, where the operator keeps texts (`[privacy] keep_text`); else, and
+    before the engine of this process is opened, it goes nowhere."""
+    engine = _engine.opened()
+    if engine is not None and isinstance(text, str) and text and engine.keeps_text():
+        engine.keep_text(kind, text.encode("utf-8", "replace").decode(), **about)
+
+
 def quietly(where: str, make: Callable[[], _kalibr.Signal | None], strict: bool = False) -> bool:
     """Makes a signal and queues it. What is wrong is logged once per kind, or raised if `strict`.
 
     Returns:
         Whether it was taken.
     """
+    problem: Exception
     try:
         signal = make()
         if signal is not None:
             send(signal)
         return True
     except KalibrError as error:
-        if strict:
-            raise
-        _log.once(where, error, "nothing was recorded")
+        problem, what = error, "nothing was recorded"
     except (TypeError, ValueError, OverflowError) as error:
         # The native half says these of arguments of a wrong type; its text names the argument, not its value.
+        problem, what = error, "nothing was recorded: an argument has a wrong type"
         if strict:
-            raise InvalidSignalError(f"{where}: an argument has a wrong type: {error}") from None
-        _log.once(where, error, "nothing was recorded: an argument has a wrong type")
+            problem = InvalidSignalError(f"{where}: an argument has a wrong type: {error}")
     except Exception as error:
-        if strict:
-            raise
-        _log.once(where, error, "nothing was recorded")
+        problem, what = error, "nothing was recorded"
+    # Out here, or the error would carry the one before it along, and with that, of a text that is no UTF-8, the text.
+    if strict:
+        raise problem
+    _log.once(where, problem, what)
     return False

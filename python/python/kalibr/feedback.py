@@ -17,11 +17,12 @@ Which run a signal is about, the first that is given:
 All calls take `signal_id=` (sending a signal again under its id changes nothing; it is also what `withdraw_signal`
 takes), `at=` (when it happened: a datetime, or seconds since 1970; now, if not given) and `strict=`.
 
-Text is never kept: `reason` is not looked at, a user's message is classified, a diff is measured, all inside the call and
+Text is not kept: `reason` is not looked at, a user's message is classified, a diff is measured, all inside the call and
 forgotten. Of a prompt and an answer a keyed fingerprint is kept, of some 500 bytes at most, so that an edited answer can
 be compared with what it was; an edited answer itself waits for that in memory, for a moment, and is gone then. Only where
 `kalibr.toml` names a classifier model, a message that the local classifier cannot tell is put to that model, redacted,
-from a thread in the background.
+from a thread in the background. Only where the operator says so (`[privacy] keep_text` in `kalibr.toml`) are texts kept
+with their run, in the data folder, until their days are over.
 """
 
 from __future__ import annotations
@@ -147,8 +148,8 @@ def user_rejected(
     """The user said that the answer is not good (level 1).
 
     Args:
-        reason: for your own reading of the code: text is not looked at, not kept and not sent. A response in its place
-            is taken as `run`.
+        reason: for your own reading of the code: text is not looked at and not sent, and kept only where the operator
+            keeps texts. A response in its place is taken as `run`.
         strength: how well the answer served all the same, 0..1; 0 if not given.
         run, trace_id, session_id, signal_id, at, strict: see the module.
 
@@ -159,6 +160,7 @@ def user_rejected(
     def make() -> Signal:
         # `user_rejected(result)` means that run, and not the tracked one.
         about = _about(run if reason is None or isinstance(reason, str) else reason, trace_id, session_id)
+        _send.keep("reason", reason, about)
         return Signal.typed("user_rejected", _send.moment(at), strength=strength, signal_id=signal_id, **about)
 
     return _send.quietly("user_rejected", make, strict)
@@ -204,10 +206,13 @@ def report_pipeline(
             raise InvalidSignalError("session_id is your name of the conversation, a string")
         moment = _send.moment(at)
         linked = _linked(session_id, goal, model, output, run, trace_id)
+        about = {"session_id": session_id} if linked is None else {"trace_id": linked.trace_id}
         texts = {"prompt": _text(prompt), "output": _text(output)}
         if linked is not None:
+            _keep_call(prompt, output, about)
             return Signal.run(moment, session_id=session_id, trace_id=linked.trace_id, **texts)
         made = Signal.run(moment, session_id=session_id, trace_id=trace_id, goal=goal, model=model, **texts)
+        _keep_call(prompt, output, about)
         if goal is None or model is None:
             if trace_id is None:
                 raise NoRunError("no run is known here: give run=, trace_id=, or goal= and model=")
@@ -233,6 +238,11 @@ def _readable(text: str) -> str:
 
 def _text(thing: Any) -> str | None:
     return _readable(thing) if isinstance(thing, str) else None
+
+
+def _keep_call(prompt: Any, output: Any, about: dict[str, Any]) -> None:
+    _send.keep("prompt", prompt, about)
+    _send.keep("answer", output, about)
 
 
 def _linked(
@@ -314,6 +324,7 @@ def report_user_turn(
             signal_id=signal_id,
             **about,
         )
+        _send.keep("user_message", user_message, about)
         return signal
 
     return _send.quietly("report_user_turn", make, strict)

@@ -238,7 +238,7 @@ class Router:
             score: how well, from 0 to 1; without it 1 for a success and 0 for a failure.
             trace_id: which answer. `None`: the last one that a router made for this goal in this task or thread. (What
                 `asyncio.to_thread` or a thread pool made was made in another thread: give its trace id.)
-            reason: for callers of the hosted SDK; not used, not kept, not sent.
+            reason: for callers of the hosted SDK; not used and not sent, and kept only where the operator keeps texts.
             failure_category: checked against the protocol's names; not kept.
             strict: raise what is wrong instead of logging it once and returning False.
 
@@ -258,6 +258,7 @@ class Router:
             run = runs.run_of(trace_id) if trace_id is not None else runs.last_routed(self.goal)
             if run is None:
                 raise NoRunError(f"no run of goal {self.goal} was made in this task or thread: give trace_id")
+            _send.keep("reason", reason, {"trace_id": run.trace_id})
             return Signal.metric(success, _send.now(), score=score, trace_id=run.trace_id)
 
         return _send.quietly("report", make, strict)
@@ -338,7 +339,9 @@ def _body(messages: Sequence[Any], stream: bool, params: dict[str, Any]) -> byte
     try:
         return json.dumps(body, ensure_ascii=False, allow_nan=False, default=_plain).encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"the request is not plain JSON: {type(error).__name__} while writing it") from None
+        problem = type(error).__name__
+    # Out here, or it would carry along what went wrong, and that the text.
+    raise InvalidRequestError(f"the request is not plain JSON: {problem} while writing it")
 
 
 def _is_left_out(value: Any) -> bool:

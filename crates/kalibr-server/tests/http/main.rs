@@ -10,6 +10,7 @@ mod guard;
 mod kalibr;
 mod learning;
 mod models;
+mod people;
 mod privacy;
 mod provider;
 mod replay;

@@ -10,6 +10,7 @@ use rusqlite::Row;
 use super::Problem;
 use crate::facts::{DecisionKind, GoalId};
 use crate::ledger::{CounterRow, Scope};
+use crate::personal::TextKind;
 
 /// A column that does not hold what this program writes there.
 pub(super) fn damaged(what: &'static str) -> Problem {
@@ -36,6 +37,10 @@ pub(super) fn kind(code: u8) -> Result<DecisionKind, Problem> {
         .into_iter()
         .find(|kind| *kind as u8 == code)
         .ok_or(damaged("a decision's kind is unknown"))
+}
+
+pub(super) fn text_kind(code: u8) -> Result<TextKind, Problem> {
+    TextKind::ALL.into_iter().find(|kind| *kind as u8 == code).ok_or(damaged("a text's kind is unknown"))
 }
 
 pub(super) fn reply(code: u8) -> Result<Reply, Problem> {
@@ -92,12 +97,16 @@ pub(super) fn attempt(row: &Row<'_>, at: usize) -> Result<Attempt, Problem> {
     Ok(Attempt { index: row.get(at)?, path: PathId::from_bytes(row.get(at + 1)?), reply })
 }
 
+pub(super) fn signal_id(id: &str) -> Result<SignalId, Problem> {
+    SignalId::new(id).map_err(|_| damaged("a signal's id is malformed"))
+}
+
 /// Reads a signal whose columns start at 0: id, source, value, strength, confidence, event_at, attempt.
 pub(super) fn signal(row: &Row<'_>) -> Result<Signal, Problem> {
     let id: String = row.get(0)?;
     let source = Source::from_code(row.get(1)?).ok_or(damaged("a signal's source is unknown"))?;
     Ok(Signal {
-        id: SignalId::new(&id).map_err(|_| damaged("a signal's id is malformed"))?,
+        id: signal_id(&id)?,
         source,
         value: Value::from_code(source, row.get(2)?).ok_or(damaged("a signal's value is unknown"))?,
         strength: Strength::from_units(row.get(3)?),

@@ -6,9 +6,11 @@
 mod batch;
 mod cap;
 mod codec;
+mod erase;
 mod goals;
 mod log;
 mod outcomes;
+mod personal;
 mod prints;
 mod read;
 mod recount;
@@ -30,17 +32,22 @@ use crate::ledger::{
     CallRecord, Changes, Committed, DecisionRecord, GoalChange, GoalChanged, GoalRecord, Ledger,
     LoggedDecision, PastAttempt, PathUpdate, Piece, Recount, RunPrints,
 };
+use crate::personal::{Erased, HeldPiece, Leftovers, Whose};
 
 /// Schema versions, oldest first: `user_version` counts how many of them a file has been through.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("schema.sql"),
     include_str!("safety.sql"),
     include_str!("prints.sql"),
     include_str!("sessions.sql"),
+    include_str!("privacy.sql"),
 ];
 
 /// The version since which the counters mean the same: what an older version counted is counted again.
 const COUNTS_AS_NOW: i64 = 2;
+
+/// The version since which what is deleted is overwritten: a file of an older one may hold leftovers.
+const OVERWRITES: i64 = 5;
 
 /// How long one call waits for another process's transaction. The caller tries again after that.
 const BUSY: Duration = Duration::from_secs(1);
@@ -193,6 +200,8 @@ fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     // Where an ordinary sync stops at the drive's cache (macOS), ask for the one that does not.
     connection.pragma_update(None, "fullfsync", true)?;
+    // What is deleted is overwritten, in free pages too.
+    connection.pragma_update(None, "secure_delete", true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
@@ -223,6 +232,9 @@ fn migrate(connection: &mut Connection) -> Result<(), Problem> {
     }
     if (1..COUNTS_AS_NOW).contains(&version) {
         recount::repair(&transaction)?;
+    }
+    if (1..OVERWRITES).contains(&version) {
+        erase::note_leftovers(&transaction, Timestamp(0))?;
     }
     if version < newest {
         transaction.pragma_update(None, "user_version", newest)?;
@@ -342,6 +354,55 @@ impl Ledger for SqliteLedger {
         self.write(|transaction| write::maintain(transaction, now))
     }
 
+    fn erase(&self, whose: &Whose, due: Timestamp) -> Result<Erased, StoreError> {
+        let erased = self.write(|transaction| erase::runs(transaction, whose, due))?;
+        if erased.more {
+            return Ok(erased);
+        }
+        // Looking takes longer than what others should wait for.
+        let orphans = self.with(&Mutex::default(), |connection| {
+            personal::orphans(connection, &self.tenant, whose, erase::AT_ONCE)
+        })?;
+        let mut rest =
+            self.write(|transaction| erase::rest(transaction, &self.tenant, whose, &orphans, due))?;
+        rest.held += erased.held;
+        Ok(rest)
+    }
+
+    fn erase_texts(&self, now: Timestamp, due: Timestamp) -> Result<bool, StoreError> {
+        // Looked for first: who merely looks should not take the lock.
+        if !self.with(&self.tail, |connection| erase::has_texts(connection, now))? {
+            return Ok(false);
+        }
+        let erased = self.write(|transaction| erase::texts(transaction, now, due))?;
+        Ok(erased == erase::AT_ONCE)
+    }
+
+    fn leftovers(&self) -> Result<Option<Leftovers>, StoreError> {
+        self.with(&self.tail, |connection| erase::leftovers(connection))
+    }
+
+    fn scrub(&self) -> Result<bool, StoreError> {
+        self.with(&self.writer, |connection| erase::scrub(connection))
+    }
+
+    fn held(&self, whose: &Whose, take: &mut dyn FnMut(HeldPiece)) -> Result<(), StoreError> {
+        let own = Mutex::default;
+        let mut traces = self.with(&own(), |connection| personal::runs(connection, whose, usize::MAX))?;
+        let orphans =
+            self.with(&own(), |connection| personal::orphans(connection, &self.tenant, whose, usize::MAX))?;
+        traces.extend(orphans);
+        for part in traces.chunks(personal::AT_ONCE) {
+            self.with(&own(), |connection| personal::held(connection, part))?
+                .into_iter()
+                .for_each(&mut *take);
+        }
+        let alone =
+            self.with(&own(), |connection| personal::alone(connection, &self.tenant, whose, &traces))?;
+        alone.into_iter().for_each(take);
+        Ok(())
+    }
+
     fn recount(&self, repair: bool) -> Result<Recount, StoreError> {
         // A connection of its own: it takes long, and nobody should wait for it.
         self.with(&Mutex::default(), |connection| recount::recount(connection, repair))
@@ -377,6 +438,12 @@ mod tests {
                 })
                 .unwrap();
             assert_eq!(asked, (2, "wal".to_owned()), "2 is FULL");
+            let overwrites: i64 = ledger
+                .with(slot, |connection| {
+                    Ok(connection.query_row("PRAGMA secure_delete", [], |row| row.get(0))?)
+                })
+                .unwrap();
+            assert_eq!(overwrites, 1);
         }
     }
 }

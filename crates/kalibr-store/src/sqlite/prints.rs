@@ -1,6 +1,6 @@
 //! What is kept of the texts of a run.
 
-use kalibr_core::ids::Timestamp;
+use kalibr_core::ids::{Timestamp, TraceId};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::{Problem, codec, write};
@@ -58,6 +58,17 @@ pub(super) fn of_run(
         *of = Some(print);
     }
     Ok(Some(prints))
+}
+
+/// All that is kept of a run's texts: the prompt's, then the answers'.
+pub(super) fn all_of(connection: &Connection, trace: TraceId) -> Result<Vec<(PrintOf, Vec<u8>)>, Problem> {
+    let mut statement =
+        connection.prepare_cached("SELECT attempt, print FROM prints WHERE trace = ?1 ORDER BY attempt")?;
+    let rows = statement.query_map([trace.as_bytes()], |row| {
+        let attempt: i64 = row.get(0)?;
+        Ok((u16::try_from(attempt).map_or(PrintOf::Prompt, PrintOf::Answer), row.get(1)?))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Drops prints whose decision never came.

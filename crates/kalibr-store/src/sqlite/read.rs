@@ -8,10 +8,10 @@ use kalibr_core::ids::{Goal, KeyedHash, PathId, Timestamp, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
 use kalibr_core::path::PathSpec;
 use kalibr_core::safety::Side;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use super::cap::{Caps, Place};
-use super::{Problem, codec};
+use super::{Problem, codec, personal};
 use crate::facts::{AttemptFact, DecisionFact, GoalId, Marks};
 use crate::ledger::{
     CallRecord, Change, Changes, DecisionRecord, Freeze, GoalRecord, PathRecord, Piece, Reset, RolledBack,
@@ -229,6 +229,30 @@ pub(super) fn calls(
 }
 
 pub(super) fn decision(connection: &Connection, trace: TraceId) -> Result<Option<DecisionRecord>, Problem> {
+    let Some((decision, goal)) = decided(connection, trace)? else { return Ok(None) };
+    let beyond_cap = match Place::of(&decision) {
+        Some(place) => {
+            let cap = Caps::default().of(connection, place.goal)?;
+            !place.counts(connection, trace, cap)?
+        }
+        None => false,
+    };
+    Ok(Some(DecisionRecord {
+        goal,
+        beyond_cap,
+        attempts: attempts(connection, trace)?,
+        signals: signals(connection, trace)?,
+        counters: counters(connection, &decision)?,
+        texts: personal::texts(connection, "trace = ?1", [trace.as_bytes()])?,
+        decision,
+    }))
+}
+
+/// A decision alone, with its goal's name.
+pub(super) fn decided(
+    connection: &Connection,
+    trace: TraceId,
+) -> Result<Option<(DecisionFact, Goal)>, Problem> {
     let mut statement = connection.prepare_cached(
         "SELECT d.goal, d.pipeline, d.bucket, d.user, d.decided_at, d.frozen, d.epoch, d.kind, d.path, d.propensity,
          d.table_version, d.considered, d.session, d.model, d.rolled_back, d.side, g.name
@@ -255,21 +279,7 @@ pub(super) fn decision(connection: &Connection, trace: TraceId) -> Result<Option
         model: row.get(13)?,
         marks: Marks { frozen: row.get(5)?, rolled_back: row.get(14)?, side: Side::from_code(row.get(15)?) },
     };
-    let beyond_cap = match Place::read(row)? {
-        Some(place) => {
-            let cap = Caps::default().of(connection, place.goal)?;
-            !place.counts(connection, trace, cap)?
-        }
-        None => false,
-    };
-    Ok(Some(DecisionRecord {
-        goal: goal_name(&row.get::<_, String>(16)?)?,
-        beyond_cap,
-        attempts: attempts(connection, trace)?,
-        signals: signals(connection, trace)?,
-        counters: counters(connection, &decision)?,
-        decision,
-    }))
+    Ok(Some((decision, goal_name(&row.get::<_, String>(16)?)?)))
 }
 
 pub(super) fn attempts(connection: &Connection, trace: TraceId) -> Result<Vec<AttemptFact>, Problem> {
@@ -310,12 +320,21 @@ fn counters(connection: &Connection, decision: &DecisionFact) -> Result<Vec<(Cel
 }
 
 pub(super) fn signals(connection: &Connection, trace: TraceId) -> Result<Vec<SignalRecord>, Problem> {
-    let mut statement = connection.prepare_cached(
+    signals_where(connection, "trace = ?1", [trace.as_bytes()])
+}
+
+pub(super) fn signals_where(
+    connection: &Connection,
+    which: &str,
+    values: impl Params,
+) -> Result<Vec<SignalRecord>, Problem> {
+    let sql = format!(
         "SELECT id, source, value, strength, confidence, event_at, attempt, session IS NOT NULL, received_at,
          EXISTS (SELECT 1 FROM withdrawals AS w WHERE w.id = s.id)
-         FROM signals AS s WHERE trace = ?1 ORDER BY received_at, id",
-    )?;
-    let mut rows = statement.query([trace.as_bytes()])?;
+         FROM signals AS s WHERE {which} ORDER BY received_at, id"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(values)?;
     let mut signals = Vec::new();
     while let Some(row) = rows.next()? {
         signals.push(SignalRecord {

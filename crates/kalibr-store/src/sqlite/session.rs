@@ -7,7 +7,7 @@
 
 use kalibr_core::evidence::{Source, Value, Voice};
 use kalibr_core::ids::{KeyedHash, SignalId, Timestamp};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Params, Transaction, params};
 
 use super::batch::Batch;
 use super::write::{append_signal, run_at};
@@ -196,6 +196,29 @@ fn trail(connection: &Connection, session: KeyedHash) -> Result<SessionTrail, Pr
     let lead = if steps.len() < MOST_STEPS { 0 } else { LEAD };
     let from = steps.get(lead).map_or(Timestamp(i64::MIN), |(at, _)| *at);
     Ok(SessionTrail { session, steps, from })
+}
+
+/// The steps of sessions that meet a condition, in order of time.
+pub(super) fn steps(
+    connection: &Connection,
+    which: &str,
+    values: impl Params,
+) -> Result<Vec<StepFact>, Problem> {
+    let sql =
+        format!("SELECT id, session, at, acceptance, rejection FROM turns WHERE {which} ORDER BY at, id");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(values)?;
+    let mut steps = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (acceptance, rejection): (Option<u8>, Option<u8>) = (row.get(3)?, row.get(4)?);
+        steps.push(StepFact {
+            id: codec::signal_id(&row.get::<_, String>(0)?)?,
+            session: KeyedHash::from_bytes(row.get(1)?),
+            read: acceptance.zip(rejection),
+            at: Timestamp(row.get(2)?),
+        });
+    }
+    Ok(steps)
 }
 
 pub(super) fn maintain(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Problem> {

@@ -7,7 +7,9 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use super::batch::Batch;
 use super::cap::Place;
 use super::{CHANGES_KEPT, Problem, UNJOINED_MICROS, codec, prints, read, session};
-use crate::facts::{About, AnchorFact, AttemptFact, DecisionFact, DecisionKind, Fact, Receipt, SignalFact};
+use crate::facts::{
+    About, AnchorFact, AttemptFact, DecisionFact, DecisionKind, Fact, Receipt, SignalFact, TextFact,
+};
 use crate::ledger::Committed;
 
 pub(super) fn commit(transaction: &Transaction<'_>, facts: &[Fact]) -> Result<Committed, Problem> {
@@ -23,6 +25,7 @@ pub(super) fn commit(transaction: &Transaction<'_>, facts: &[Fact]) -> Result<Co
             Fact::Print(print) => prints::append(transaction, print)?,
             Fact::Step(step) => session::append_step(&batch, step)?,
             Fact::Ended(ended) => session::append_ended(&mut batch, ended)?,
+            Fact::Text(text) => append_text(transaction, text)?,
         });
     }
     batch.finish()?;
@@ -252,7 +255,23 @@ fn append_anchor(batch: &mut Batch<'_>, fact: &AnchorFact) -> Result<Receipt, Pr
     })
 }
 
-/// Puts a run at its place in a session, and hands the session's signals to the runs that they grade by that.
+fn append_text(transaction: &Transaction<'_>, fact: &TextFact) -> Result<Receipt, Problem> {
+    let (trace, session) = match fact.about {
+        About::Trace(trace) => (Some(trace), None),
+        About::Session(session) => (run_at(transaction, session, fact.at)?, Some(session)),
+    };
+    let ids = (trace.map(|trace| *trace.as_bytes()), session.map(|session| *session.as_bytes()));
+    // Who sends a signal again sends its text again.
+    let inserted = transaction
+        .prepare_cached(
+            "INSERT INTO texts (trace, session, kind, text, at, until) SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS
+             (SELECT 1 FROM texts WHERE trace IS ?1 AND session IS ?2 AND kind = ?3 AND text = ?4)",
+        )?
+        .execute(params![ids.0, ids.1, fact.kind as u8, fact.text, fact.at.0, fact.until.0])?;
+    Ok(Receipt { duplicate: inserted == 0, joined: trace.is_some(), trace, ..Receipt::default() })
+}
+
+/// Puts a run at its place in a session, and hands the session's signals and texts to the runs that they speak of by that.
 fn anchor(batch: &mut Batch<'_>, session: KeyedHash, trace: TraceId, at: Timestamp) -> Result<(), Problem> {
     let changed = batch
         .transaction
@@ -265,6 +284,13 @@ fn anchor(batch: &mut Batch<'_>, session: KeyedHash, trace: TraceId, at: Timesta
         return Ok(());
     }
     session::reopen(batch.transaction, session)?;
+    batch
+        .transaction
+        .prepare_cached(
+            "UPDATE texts SET trace = (SELECT a.trace FROM anchors AS a WHERE a.session = ?1 AND a.at <= texts.at
+             ORDER BY a.at DESC, a.trace DESC LIMIT 1) WHERE session = ?1",
+        )?
+        .execute([session.as_bytes()])?;
     let signals: Vec<(String, Option<[u8; 16]>, i64)> = batch
         .transaction
         .prepare_cached("SELECT id, trace, event_at FROM signals WHERE session = ?1")?

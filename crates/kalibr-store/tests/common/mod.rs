@@ -144,3 +144,16 @@ pub fn ended(trail: SessionTrail, now: i64) -> Fact {
     signs.dedup_by(|a, b| a.id == b.id);
     Fact::Ended(Box::new(EndedFact { trail, through, signs, received_at: Timestamp(now) }))
 }
+
+/// Erases all of it.
+pub fn erase(ledger: &dyn Ledger, whose: &Whose) -> Held {
+    let mut held = Held::default();
+    loop {
+        let erased = ledger.erase(whose, Timestamp(0)).unwrap();
+        held += erased.held;
+        if !erased.more {
+            assert_eq!(erased.seq, last_change(ledger));
+            return held;
+        }
+    }
+}
