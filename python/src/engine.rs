@@ -292,11 +292,19 @@ impl Engine {
     }
 
     /// Queues a signal. Returns whether it can teach: a run of a model that is on no path of its goal cannot.
-    fn send(&self, signal: &Signal) -> PyResult<bool> {
-        let engine = &self.parts()?.engine;
-        let (facts, teaches) = signal.facts(engine).map_err(errors::signal)?;
-        engine.send(facts).map_err(errors::signal)?;
-        Ok(teaches)
+    fn send(&self, py: Python<'_>, signal: &Signal) -> PyResult<bool> {
+        let parts = self.parts()?;
+        let engine = &parts.engine;
+        let sent = py.detach(|| {
+            let (facts, teaches) = if signal.waits() {
+                let edited = parts.handle.block_on(signal.edited(engine)).transpose()?;
+                (edited.into_iter().collect(), true)
+            } else {
+                signal.facts(engine)?
+            };
+            engine.send(facts).map(|()| teaches)
+        });
+        sent.map_err(errors::signal)
     }
 
     /// Waits until everything sent so far is committed and in the policy tables.

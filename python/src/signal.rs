@@ -11,7 +11,9 @@ use kalibr_engine::core::outcome::FailureCategory;
 use kalibr_engine::core::path::PathSpec;
 use kalibr_engine::signals::turn::{Before, Verdict, classify};
 use kalibr_engine::signals::vocabulary::{self, SignalType};
-use kalibr_engine::{Engine, Fact, Run, RunReport, SignalError, SignalMeta, fresh_signal_id};
+use kalibr_engine::{
+    Edit, Engine, Fact, PrivateText, Run, RunReport, SignalError, SignalMeta, fresh_signal_id,
+};
 use pyo3::prelude::*;
 
 use crate::errors;
@@ -24,13 +26,39 @@ enum About {
 
 #[derive(Debug, Clone)]
 enum What {
-    Typed { about: About, kind: &'static SignalType, strength: Option<f64>, confidence: Option<f64> },
-    Action { about: About, action: String, edit_ratio: Option<f64> },
-    Turn { about: About, read: Verdict },
-    Metric { about: About, success: bool, score: Option<f64> },
-    SessionEnd { session: SessionId, satisfied: bool },
+    Typed {
+        about: About,
+        kind: &'static SignalType,
+        strength: Option<f64>,
+        confidence: Option<f64>,
+    },
+    Action {
+        about: About,
+        action: String,
+        edit: Option<Edit>,
+    },
+    Turn {
+        about: About,
+        read: Verdict,
+    },
+    Metric {
+        about: About,
+        success: bool,
+        score: Option<f64>,
+    },
+    SessionEnd {
+        session: SessionId,
+        satisfied: bool,
+    },
     Withdrawal,
-    Run { session: Option<SessionId>, trace: Option<TraceId>, goal: Option<Goal>, model: Option<String> },
+    Run {
+        session: Option<SessionId>,
+        trace: Option<TraceId>,
+        goal: Option<Goal>,
+        model: Option<String>,
+        prompt: Option<PrivateText>,
+        output: Option<PrivateText>,
+    },
 }
 
 /// A signal that is well formed, and waits to be sent.
@@ -52,6 +80,13 @@ fn about(trace: Option<&str>, session: Option<&str>) -> PyResult<About> {
         (Some(trace), _) => Ok(About::Trace(trace)),
         (None, Some(session)) => Ok(About::Session(session)),
         (None, None) => Err(errors::signal(SignalError::Nothing)),
+    }
+}
+
+fn run(engine: &Engine, about: &About) -> Run {
+    match about {
+        About::Trace(trace) => Run::Trace(*trace),
+        About::Session(session) => Run::Session(engine.session_hash(session)),
     }
 }
 
@@ -85,19 +120,26 @@ impl Signal {
 
     /// What the user did with an answer.
     #[staticmethod]
-    #[pyo3(signature = (action, at, *, trace_id=None, session_id=None, edit_ratio=None, signal_id=None))]
+    #[pyo3(signature = (
+        action, at, *, trace_id=None, session_id=None, edit_ratio=None, edit_diff=None, edited_output=None,
+        signal_id=None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn action(
+        py: Python<'_>,
         action: &str,
         at: i64,
         trace_id: Option<&str>,
         session_id: Option<&str>,
         edit_ratio: Option<f64>,
+        edit_diff: Option<&str>,
+        edited_output: Option<&str>,
         signal_id: Option<&str>,
     ) -> PyResult<Self> {
         vocabulary::action(action).map_err(errors::invalid_signal)?;
-        in_range(edit_ratio)?;
+        let edit = py.detach(|| Edit::of(edit_ratio, edit_diff, edited_output)).map_err(errors::signal)?;
         let action = action.to_owned();
-        signal(What::Action { about: about(trace_id, session_id)?, action, edit_ratio }, signal_id, at)
+        signal(What::Action { about: about(trace_id, session_id)?, action, edit }, signal_id, at)
     }
 
     /// A follow-up message, classified: the label, its probability, and the signal that it asserts, if any.
@@ -153,13 +195,17 @@ impl Signal {
 
     /// A run of a session: a decision of the router's, or a call that it did not make.
     #[staticmethod]
-    #[pyo3(signature = (at, *, session_id=None, trace_id=None, goal=None, model=None))]
+    #[pyo3(signature = (
+        at, *, session_id=None, trace_id=None, goal=None, model=None, prompt=None, output=None
+    ))]
     fn run(
         at: i64,
         session_id: Option<&str>,
         trace_id: Option<&str>,
         goal: Option<&str>,
         model: Option<&str>,
+        prompt: Option<&str>,
+        output: Option<&str>,
     ) -> PyResult<Self> {
         let what = What::Run {
             session: parse(session_id)?,
@@ -169,26 +215,43 @@ impl Signal {
                 .map(|model| PathSpec::model(model).map(|path| path.model))
                 .transpose()
                 .map_err(errors::bad_model)?,
+            prompt: prompt.map(PrivateText::from),
+            output: output.map(PrivateText::from),
         };
         signal(what, None, at)
+    }
+
+    /// Whether sending it may wait for the ledger: an edit is compared with what is known of the answer.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(&self.what, What::Action { edit: Some(edit), .. } if edit.waits())
     }
 }
 
 impl Signal {
+    /// What the user did with the answer, where the edit waits to be graded.
+    pub(crate) async fn edited(&self, engine: &Engine) -> Option<Result<Fact, SignalError>> {
+        let What::Action { about, action, edit: Some(edit) } = &self.what else { return None };
+        let (run, meta) = (run(engine, about), self.meta());
+        if edit.waits() { Some(engine.edited(run, action, edit.clone(), meta).await) } else { None }
+    }
+
+    fn meta(&self) -> SignalMeta {
+        SignalMeta { id: Some(self.id.clone()), at: Some(self.at) }
+    }
+
     /// The facts that it stands for, under the names that this engine's ledger keeps, and whether it can teach: a run of
-    /// a model that is on no path of its goal cannot.
+    /// a model that is on no path of its goal cannot. Of an edit that waits to be
+    /// graded: [`Signal::edited`].
     pub(crate) fn facts(&self, engine: &Engine) -> Result<(Vec<Fact>, bool), SignalError> {
-        let run = |about: &About| match about {
-            About::Trace(trace) => Run::Trace(*trace),
-            About::Session(session) => Run::Session(engine.session_hash(session)),
-        };
-        let meta = SignalMeta { id: Some(self.id.clone()), at: Some(self.at) };
+        let run = |about: &About| run(engine, about);
+        let meta = self.meta();
         let fact = match &self.what {
             What::Typed { about, kind, strength, confidence } => {
                 engine.signal(run(about), kind, *strength, *confidence, meta)?
             }
-            What::Action { about, action, edit_ratio } => {
-                engine.action(run(about), action, *edit_ratio, meta)?
+            What::Action { about, action, edit } => {
+                let ratio = if let Some(Edit::Ratio(ratio)) = edit { Some(*ratio) } else { None };
+                engine.action(run(about), action, ratio, meta)?
             }
             What::Turn { about, read } => {
                 return Ok((engine.classified(run(about), read, meta).into_iter().collect(), true));
@@ -198,13 +261,15 @@ impl Signal {
                 engine.session_end(engine.session_hash(session), *satisfied, meta)
             }
             What::Withdrawal => engine.withdrawal(self.id.clone()),
-            What::Run { session, trace, goal, model } => {
+            What::Run { session, trace, goal, model, prompt, output } => {
                 let report = RunReport {
                     trace: *trace,
                     alias: None,
                     goal: goal.clone(),
                     model: model.clone(),
                     at: Some(self.at),
+                    prompt: prompt.clone(),
+                    output: output.clone(),
                 };
                 let session = session.as_ref().map(|session| engine.session_hash(session));
                 return engine.run(session, &report).map(|run| (run.facts, run.known_path));

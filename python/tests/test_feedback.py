@@ -82,6 +82,90 @@ def test_signals_of_every_kind_arrive_with_what_they_say(router: kalibr.Router) 
     ]
 
 
+ANSWER = "one two three four five six seven eight\nnine ten eleven twelve\n"
+THIRD_LESS = "one two three four five six seven eight\n"
+DIFF = "--- a\n+++ b\n@@ -2 +1,0 @@\n-nine ten eleven twelve\n"
+
+
+def anchored(session: str = "s", **more: Any) -> None:
+    assert feedback.report_pipeline(session, "g", prompt="Count!", output=ANSWER, model="lab/good", strict=True, **more)
+
+
+@pytest.mark.parametrize("told", [{"edited_output": THIRD_LESS}, {"edit_diff": DIFF}, {"edit_ratio": 0.2}])
+def test_an_edit_is_graded_by_how_much_of_the_answer_is_left(router: kalibr.Router, told: dict[str, Any]) -> None:
+    anchored()
+    assert feedback.report_action("s", "output_edited", **told, strict=True)
+    # Of 12 words 8 are left, a similarity of 0.8, which counts 0.9 * 0.8 ** 2.
+    assert evidence("s") == [("action", "output_edited", 0.58)]
+
+
+def test_the_answer_of_a_router_is_known_when_its_edit_comes(router: kalibr.Router) -> None:
+    result = router.completion(HELLO, session_id="s")
+    streamed = router.completion(HELLO, session_id="streamed", stream=True)
+    list(streamed)
+    text = result.choices[0].message.content
+    for run in (result, streamed):
+        assert feedback.report_action(run=run, action_type="output_edited", edited_output=text)
+        assert feedback.report_action(run=run, action_type="output_edited", edited_output="")
+    assert [strength for _, _, strength in evidence(result.trace_id)] == [0.9, 0.0]
+    assert len(evidence(streamed.trace_id)) == 2
+
+
+def test_the_answer_is_known_to_a_process_that_comes_later(router: kalibr.Router) -> None:
+    anchored()
+    assert kalibr.close()
+    assert feedback.report_action("s", "output_edited", edited_output=THIRD_LESS)
+    assert evidence("s") == [("action", "output_edited", 0.58)]
+
+
+def test_an_edit_of_an_answer_that_nobody_saw_is_logged_and_records_nothing(
+    router: kalibr.Router, caplog: pytest.LogCaptureFixture
+) -> None:
+    choice = router.decide()
+    with caplog.at_level(logging.DEBUG):
+        assert feedback.report_action(trace_id=choice["trace_id"], action_type="output_edited", edited_output="mine")
+        assert evidence(choice["trace_id"]) == []
+    assert "edit_ratio" in caplog.text and "mine" not in caplog.text
+
+
+def test_actions_override_turns_are_revised_by_later_ones_and_can_be_withdrawn(router: kalibr.Router) -> None:
+    month = 30 * 86_400
+    began = time.time() - 4 * month
+    anchored(at=began)
+    assert feedback.report_user_turn("s", "That's wrong, try again.", at=began + 1)
+
+    def graded() -> tuple[str, float]:
+        assert kalibr.flush()
+        attempt = kalibr.explain("s")["attempts"][0]
+        return attempt["graded_by"], round(attempt["strength"], 2)
+
+    def learned() -> Any:
+        assert kalibr.flush()
+        return kalibr.goals()[0]["learned"][0]["paths"]
+
+    before = learned()
+    assert graded() == ("turn", 0.0)
+    for signal_id, after, text, expected in [
+        ("second", 2 * month, THIRD_LESS, 0.58),
+        ("first", month, "", 0.58),
+        ("third", 3 * month, ANSWER, 0.9),
+    ]:
+        assert feedback.report_action("s", "output_edited", edited_output=text, signal_id=signal_id, at=began + after)
+        assert graded() == ("action", expected)
+    for signal_id, left in [("third", ("action", 0.58)), ("second", ("action", 0.0)), ("first", ("turn", 0.0))]:
+        assert feedback.report_action("s", "output_edited", signal_id=signal_id, withdraw=True, strict=True)
+        assert graded() == left
+    assert learned() == before
+
+
+def test_an_action_can_be_withdrawn_before_it_arrives(router: kalibr.Router) -> None:
+    anchored()
+    assert feedback.report_action(signal_id="early", withdraw=True)
+    assert feedback.report_action("s", "output_discarded", signal_id="early")
+    assert kalibr.flush()
+    assert kalibr.explain("s")["attempts"][0]["graded_by"] is None
+
+
 def test_a_sessions_end_counts_where_somebody_knows_it(router: kalibr.Router) -> None:
     result = router.completion(HELLO, session_id="s")
     assert feedback.report_session_end("s")
@@ -252,6 +336,22 @@ WRONG: dict[str, tuple[Callable[..., bool], dict[str, Any]]] = {
     "edit ratio not a number": (
         feedback.report_action,
         {"trace_id": OTHER_TRACE, "action_type": "output_edited", "edit_ratio": float("nan")},
+    ),
+    "what is no diff": (
+        feedback.report_action,
+        {"trace_id": OTHER_TRACE, "action_type": "output_edited", "edit_diff": "shorter"},
+    ),
+    "bytes as edited output": (
+        feedback.report_action,
+        {"trace_id": OTHER_TRACE, "action_type": "output_edited", "edited_output": b"shorter"},
+    ),
+    "two edits": (
+        feedback.report_action,
+        {"trace_id": OTHER_TRACE, "action_type": "output_edited", "edit_ratio": 0.5, "edited_output": "shorter"},
+    ),
+    "withdrawn without an id": (
+        feedback.report_action,
+        {"trace_id": OTHER_TRACE, "action_type": "output_edited", "withdraw": True},
     ),
     "strength endless": (feedback.user_accepted, {"trace_id": OTHER_TRACE, "strength": float("inf")}),
     "unknown type": (feedback.emit_signal, {"signal_type": "thumbs_down", "trace_id": OTHER_TRACE}),

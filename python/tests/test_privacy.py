@@ -41,6 +41,11 @@ feedback.report_user_turn("CANARY-session", "That's wrong, try again. " + word("
 feedback.report_user_turn("CANARY/session", word("message"))
 feedback.report_user_turn(word("sess/ion"), 7)
 feedback.report_action("CANARY-session", word("action"))
+diff = "@@ -1 +1 @@" + chr(10) + "-" + word("diff") + chr(10) + "+" + word("changed") + chr(10)
+for edit in ({"edited_output": word("edited")}, {"edit_diff": diff}, {"edit_diff": word("no diff")}):
+    feedback.report_action("CANARY-session", "output_edited", **edit)
+    feedback.report_action("CANARY-nowhere", "output_edited", **edit)
+feedback.report_action("CANARY-session", "output_edited", edit_diff=word("two"), edited_output=word("edits"))
 feedback.emit_signal(word("type"), trace_id=word("trace"))
 feedback.user_accepted(signal_id=word("sig/nal"), at=word("time"))
 feedback.user_accepted(strength=word("strength"), trace_id=result.trace_id)

@@ -13,9 +13,9 @@ use kalibr_core::path::PathSpec;
 use kalibr_core::policy::uniform;
 use kalibr_core::trace::{Share, moves};
 use kalibr_store::{
-    CallRecord, Change, Changes, Committed, CounterRow, DecisionRecord, Fact, GoalChange, GoalChanged,
+    About, CallRecord, Change, Changes, Committed, CounterRow, DecisionRecord, Fact, GoalChange, GoalChanged,
     GoalId, GoalRecord, Ledger, LoggedDecision, PastAttempt, PathRecord, PathUpdate, Piece, Receipt, Recount,
-    Scope, StoreError,
+    RunPrints, Scope, StoreError,
 };
 
 use crate::traffic::{self, Epochs, Fate, PATHS, WEEK};
@@ -248,6 +248,10 @@ impl Ledger for Synthetic {
     }
 
     fn anchored(&self, _: KeyedHash, _: KeyedHash) -> Result<Option<TraceId>, StoreError> {
+        Ok(None)
+    }
+
+    fn prints(&self, _: About, _: Timestamp) -> Result<Option<RunPrints>, StoreError> {
         Ok(None)
     }
 

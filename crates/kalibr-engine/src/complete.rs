@@ -16,13 +16,14 @@ use kalibr_core::availability::{Outcome, Probe, Times};
 use kalibr_core::ids::{Goal, PathId, Timestamp, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
 use kalibr_core::path::PathSpec;
-use kalibr_store::{AttemptFact, CallRecord, Fact, Scope};
+use kalibr_store::{AttemptFact, CallRecord, Fact, PrintOf, Scope};
 use kalibr_upstream::{Answer, AnswerStream, Blame, ChatRequest, Ending, Failure, StreamEnd, Target, Usage};
 
 use crate::decide::{DecideRequest, Decision};
 use crate::engine::Engine;
 use crate::error::CompleteError;
 use crate::outages::FAIR_WAIT;
+use crate::prints::{Streamed, Text};
 
 /// Most calls made for one request: a caller waits for all of them, and an outage must not multiply the traffic of a
 /// goal with many paths.
@@ -112,7 +113,8 @@ impl Engine {
                     walk.next_or(failure)?;
                 }
                 Ok(answer) => {
-                    attempt.answered(answer.status, answer.usage);
+                    let text = Text::Answer(answer.body.clone());
+                    attempt.answered(answer.status, answer.usage, Some(text));
                     return Ok(Completion { decision: walk.decision, attempt: index, path_id, path, answer });
                 }
             }
@@ -181,6 +183,9 @@ impl Engine {
 
     fn walk(&self, request: &CompleteRequest) -> Result<Walk, CompleteError> {
         let decision = self.decide_classed(&request.decide, || crate::bucket::bucket_of(&request.body))?;
+        self.note_run(decision.trace, self.clock().now(), request.decide.session);
+        let prompt = Text::Request(Box::new(request.body.clone()));
+        self.hand_over(decision.trace, PrintOf::Prompt, prompt);
         let chosen = (decision.path_id, Arc::clone(&decision.path));
         let others = decision.fallbacks.iter().chain(&decision.last_resort).cloned();
         let paths = std::iter::once(chosen).chain(others).collect();
@@ -279,6 +284,7 @@ fn not_routed(failure: Failure) -> CompleteError {
 struct Watched {
     stream: AnswerStream,
     attempt: Attempting,
+    answer: Streamed,
 }
 
 impl Watched {
@@ -286,7 +292,7 @@ impl Watched {
         let status = self.stream.status();
         let StreamEnd { ending, usage } = self.stream.finish();
         match ending {
-            Ending::Completed => self.attempt.answered(status, usage),
+            Ending::Completed => self.attempt.answered(status, usage, self.answer.text().map(Text::Plain)),
             Ending::Abandoned => {}
             Ending::Died(failure) => {
                 self.attempt.failed(&failure, false);
@@ -303,20 +309,22 @@ struct Guard(Option<Watched>);
 impl Drop for Guard {
     /// A reader who leaves once the answer is complete has had it whole: most do, at `[DONE]`.
     fn drop(&mut self) {
-        if let Some(Watched { stream, attempt }) = self.0.take()
+        if let Some(Watched { stream, attempt, answer }) = self.0.take()
             && stream.is_finished()
         {
-            attempt.answered(stream.status(), stream.usage());
+            attempt.answered(stream.status(), stream.usage(), answer.text().map(Text::Plain));
         }
     }
 }
 
 /// Hands a stream's bytes on, and records how it ended.
 fn watched(stream: AnswerStream, attempt: Attempting) -> BoxStream<'static, Result<Bytes, Failure>> {
-    let guard = Guard(Some(Watched { stream, attempt }));
+    let guard = Guard(Some(Watched { stream, attempt, answer: Streamed::default() }));
     unfold(guard, |mut guard| async move {
-        let bytes = guard.0.as_mut()?.stream.next().await;
+        let watched = guard.0.as_mut()?;
+        let bytes = watched.stream.next().await;
         if let Some(bytes) = bytes {
+            watched.answer.see(&bytes);
             return Some((Ok(bytes), guard));
         }
         let failure = guard.0.take()?.ended()?;
@@ -373,7 +381,10 @@ impl Attempting {
         self
     }
 
-    fn answered(mut self, status: u16, usage: Option<Usage>) {
+    fn answered(mut self, status: u16, usage: Option<Usage>, text: Option<Text>) {
+        if let Some(text) = text {
+            self.engine.hand_over(self.trace, PrintOf::Answer(self.index), text);
+        }
         self.record(Reply::Answered, Said { status: Some(status), usage, ..Said::default() });
     }
 

@@ -19,6 +19,7 @@ use crate::goal::GoalSettings;
 use crate::home::Home;
 use crate::learn::Learned;
 use crate::outages::Outages;
+use crate::prints::Printer;
 use crate::traces::{Traces, from_system};
 
 /// How long a changed goal may take to be in the policy table.
@@ -94,6 +95,7 @@ struct Inner {
     seed: u64,
     draws: AtomicU64,
     traces: Traces,
+    printer: Printer,
 }
 
 impl Drop for Inner {
@@ -130,7 +132,7 @@ pub struct Health {
     pub stalled: Option<Duration>,
     /// How long ago the policy tables were last looked after; it grows while the ledger cannot be read.
     pub refreshed: Duration,
-    /// Whether both threads run. They should, until the engine is closed.
+    /// Whether all threads run. They should, until the engine is closed.
     pub alive: bool,
 }
 
@@ -170,6 +172,7 @@ impl Engine {
         let writer =
             Writer::start(Arc::clone(&ledger), config.writer, move || clock.now(), move |_| wake.wake())
                 .map_err(EngineError::Thread)?;
+        let printer = Printer::start(&hash_key).map_err(EngineError::Thread)?;
         let (refreshing, tailed, clock) = (Arc::clone(&learned), Arc::clone(&ledger), config.clock.clone());
         let refresher = std::thread::Builder::new()
             .name("kalibr-refresher".into())
@@ -187,6 +190,7 @@ impl Engine {
             seed,
             draws: AtomicU64::new(0),
             traces: Traces::new(),
+            printer,
         })))
     }
 
@@ -262,6 +266,9 @@ impl Engine {
     /// `patience`.
     pub fn flush(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
+        if !self.0.printer.settle(patience) {
+            return false;
+        }
         let slot = Arc::new((Mutex::new(None), Condvar::new()));
         let heard = Arc::clone(&slot);
         self.0.writer.barrier(Box::new(move |result| {
@@ -284,7 +291,10 @@ impl Engine {
 
     /// Writes what is queued and stops the engine's threads. Returns whether everything was written within `patience`.
     pub fn close(&self, patience: Duration) -> bool {
-        let written = self.0.writer.close(patience);
+        let deadline = Instant::now() + patience;
+        let settled = self.0.printer.settle(patience);
+        let left = deadline.saturating_duration_since(Instant::now());
+        let written = self.0.writer.close(left) && settled;
         self.0.learned.stop();
         if let Some(thread) = self.0.refresher.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = thread.join();
@@ -312,7 +322,9 @@ impl Engine {
             lost: self.0.writer.lost(),
             stalled: self.0.writer.stalled(),
             refreshed: self.0.learned.refreshed(),
-            alive: self.0.writer.is_alive() && refresher.as_ref().is_some_and(|thread| !thread.is_finished()),
+            alive: self.0.writer.is_alive()
+                && self.0.printer.is_alive()
+                && refresher.as_ref().is_some_and(|thread| !thread.is_finished()),
         }
     }
 
@@ -346,6 +358,10 @@ impl Engine {
 
     pub(crate) fn outages(&self) -> &Outages {
         &self.0.outages
+    }
+
+    pub(crate) fn printer(&self) -> &Printer {
+        &self.0.printer
     }
 
     pub(crate) fn prices(&self) -> &Prices {

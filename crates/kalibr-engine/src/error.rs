@@ -7,6 +7,7 @@ use kalibr_core::evidence::OutOfRange;
 use kalibr_core::ids::{Goal, InvalidId, TraceId};
 use kalibr_core::path::{InvalidPath, MAX_PATHS};
 use kalibr_core::replay::{BadLine, UnknownPath};
+use kalibr_signals::edit::BadDiff;
 use kalibr_signals::vocabulary::UnknownSignal;
 use kalibr_store::StoreError;
 use kalibr_upstream::{BadRequest, Failure, ResolveError};
@@ -162,6 +163,21 @@ pub enum SignalError {
     /// A number is out of range.
     #[error(transparent)]
     Number(#[from] OutOfRange),
+    /// A diff is none.
+    #[error(transparent)]
+    Diff(#[from] BadDiff),
+    /// An edit was told in more than one way.
+    #[error("an edit is told in one way: send one of edit_ratio, edit_diff and edited_output")]
+    Edits,
+    /// There is nothing to compare an edited answer with.
+    #[error(
+        "the answer that edited_output was made of is not known: no run is there at that time, or no text of its answer was \
+         seen; send edit_diff or edit_ratio, or tell of the answer with the run (output= in report_pipeline)"
+    )]
+    NoAnswer,
+    /// The fingerprints cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// It names neither a trace nor a session.
     #[error("a signal speaks of a trace or a session: send trace_id or session_id")]
     Nothing,

@@ -13,13 +13,14 @@ use kalibr_core::path::PathSpec;
 use kalibr_signals::turn::{Before, Verdict, classify};
 use kalibr_signals::vocabulary::{self, SignalType};
 use kalibr_store::{
-    About, Ack, AnchorFact, DecisionFact, DecisionKind, Fact, PathUpdate, Receipt, SignalFact,
+    About, Ack, AnchorFact, DecisionFact, DecisionKind, Fact, PathUpdate, PrintOf, Receipt, SignalFact,
 };
 use kalibr_upstream::undated;
 
 use crate::engine::Engine;
 use crate::error::{GoalError, SignalError};
 use crate::goal::GoalState;
+use crate::prints::Text;
 
 /// Which run a signal is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,26 @@ pub struct RunReport {
     pub model: Option<String>,
     /// When the run was; now, when absent.
     pub at: Option<Timestamp>,
+    /// What the user asked: the last message of theirs. Only a keyed fingerprint of it is kept.
+    pub prompt: Option<PrivateText>,
+    /// The answer. Only a keyed fingerprint of it is kept, to compare an edited answer with.
+    pub output: Option<PrivateText>,
+}
+
+/// A text of a user's or a model's on its way through this process. It shows itself to no log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PrivateText(pub Arc<str>);
+
+impl std::fmt::Debug for PrivateText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PrivateText(..)")
+    }
+}
+
+impl From<&str> for PrivateText {
+    fn from(text: &str) -> Self {
+        Self(Arc::from(text))
+    }
 }
 
 /// A run, ready to be sent.
@@ -148,7 +169,7 @@ impl Engine {
     }
 
     /// The facts of a session's run: a link to a decision, or else a decision of its own for a call that Kalibr did not
-    /// route.
+    /// route. Fingerprints of its texts are made some time soon, and stored whether or not these facts are.
     ///
     /// # Errors
     /// [`SignalError`] when neither a decision nor a goal and a model are named, or there is no such goal.
@@ -169,6 +190,14 @@ impl Engine {
         }
         if let Some(session) = session {
             facts.push(Fact::Anchor(AnchorFact { session, trace, alias: report.alias, at }));
+        }
+        self.note_run(trace, at, session);
+        // Which attempt answered is not said. Where Kalibr made the call itself it has seen the answer, and that stays.
+        let texts = [(PrintOf::Prompt, &report.prompt), (PrintOf::Answer(0), &report.output)];
+        for (of, text) in texts {
+            if let Some(text) = text {
+                self.hand_over(trace, of, Text::Told(text.clone()));
+            }
         }
         Ok(ReportedRun { trace, known_path, facts })
     }
@@ -235,7 +264,7 @@ impl Engine {
         find(&called.model).or_else(|| find(undated(&called.model)?))
     }
 
-    fn fact(
+    pub(crate) fn fact(
         &self,
         run: Run,
         source: Source,
@@ -262,7 +291,7 @@ impl Engine {
         })
     }
 
-    fn event_time(&self, at: Option<Timestamp>) -> Timestamp {
+    pub(crate) fn event_time(&self, at: Option<Timestamp>) -> Timestamp {
         // What was heard by now happened by now: a clock that is ahead would credit the run after this one.
         let now = self.clock().now();
         at.map_or(now, |at| at.min(now))

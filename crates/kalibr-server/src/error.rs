@@ -209,6 +209,10 @@ impl From<SignalError> for ApiError {
             SignalError::UnknownGoal(_) => no_goal(message),
             SignalError::Nothing | SignalError::NothingRun => Self::bad("missing_field", message),
             SignalError::Model(_) => Self::field("model", message),
+            SignalError::Diff(_) => Self::field("edit_diff", message),
+            SignalError::Edits => Self::field("edit_ratio", message),
+            SignalError::NoAnswer => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_answer", message),
+            SignalError::Store(error) => error.into(),
             SignalError::Full => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_full", message).retry_after(SLOW_LEDGER)
             }

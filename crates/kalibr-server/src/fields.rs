@@ -12,12 +12,11 @@ use crate::error::ApiError;
 
 /// What the Kalibr clients send beside what is learned from: texts of users and names that say nothing more. Accepted,
 /// so that those clients work, and dropped unread.
-const DROPPED: [&str; 18] = [
+const DROPPED: [&str; 17] = [
     "category",
     "comment",
     "dimension",
     "dimensions",
-    "edit_diff",
     "failure_reason",
     "goal",
     "meta_prompt_id",

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use kalibr_engine::core::ids::{SessionId, SignalId};
 use kalibr_engine::signals::turn::{TurnLabel, Verdict};
-use kalibr_engine::{Run, RunReport};
+use kalibr_engine::{PrivateText, Run, RunReport};
 use serde::Serialize;
 use serde_json::json;
 
@@ -21,7 +21,7 @@ use crate::signals::{self, PATIENCE};
 const LONGEST_RUN_ID: usize = 200;
 
 /// What the Kalibr clients tell of a run beside what is learned from.
-const RUN_DROPPED: [&str; 4] = ["prompt", "output", "meta_prompt_id", "step_name"];
+const RUN_DROPPED: [&str; 2] = ["meta_prompt_id", "step_name"];
 
 pub(crate) async fn run(
     State(app): State<App>,
@@ -40,6 +40,8 @@ pub(crate) async fn run(
         goal: body.id("goal")?,
         model: body.text("model")?,
         at: body.time("at")?,
+        prompt: text(&mut body, "prompt"),
+        output: text(&mut body, "output"),
     };
     body.none_left_but(&RUN_DROPPED)?;
     let run = app.engine.run(Some(app.engine.session_hash(&session)), &report)?;
@@ -47,6 +49,11 @@ pub(crate) async fn run(
     // The anchor is the last of them.
     let joined = receipts.last().is_some_and(|receipt| receipt.joined);
     Ok(Json(json!({ "trace_id": run.trace, "joined": joined, "known_path": run.known_path })).into_response())
+}
+
+/// A text, of which a fingerprint is kept; prompts may also be lists of messages, of which nothing is.
+fn text(body: &mut Fields, key: &str) -> Option<PrivateText> {
+    body.take(key).as_ref().and_then(serde_json::Value::as_str).map(PrivateText::from)
 }
 
 /// How a message was read, and what became of it.
@@ -109,11 +116,14 @@ pub(crate) async fn action(
     mut body: Fields,
 ) -> Result<Response, ApiError> {
     let kind = required("action_type", body.text("action_type")?)?;
-    let edit_ratio = body.number("edit_ratio")?;
+    let edit = signals::edit(&mut body).await?;
     let meta = signals::meta(&mut body)?;
     body.none_left()?;
     let run = Run::Session(app.engine.session_hash(&session));
-    let fact = app.engine.action(run, &kind, edit_ratio, meta)?;
+    let fact = match edit {
+        Some(edit) => app.engine.edited(run, &kind, edit, meta).await?,
+        None => app.engine.action(run, &kind, None, meta)?,
+    };
     Ok(signals::record(&app.engine, fact).await?.into_response())
 }
 

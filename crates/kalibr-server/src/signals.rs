@@ -6,10 +6,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use kalibr_engine::core::evidence::{Strength, Value as Said};
+use kalibr_engine::core::evidence::Value as Said;
 use kalibr_engine::core::ids::{SessionId, SignalId, TraceId};
 use kalibr_engine::signals::vocabulary;
-use kalibr_engine::{Engine, Fact, Receipt, Run, SignalError, SignalMeta};
+use kalibr_engine::{Edit, Engine, Fact, Receipt, Run, SignalError, SignalMeta};
 use serde::Serialize;
 use serde_json::json;
 
@@ -62,7 +62,7 @@ impl IntoResponse for SignalBody {
 
 pub(crate) async fn create(State(app): State<App>, mut body: Fields) -> Result<Response, ApiError> {
     let Some(items) = body.list("signals")? else {
-        let fact = read(&app.engine, body)?;
+        let fact = read(&app.engine, body).await?;
         return Ok(record(&app.engine, fact).await?.into_response());
     };
     body.none_left_but(&[])?;
@@ -70,13 +70,13 @@ pub(crate) async fn create(State(app): State<App>, mut body: Fields) -> Result<R
         let message = format!("a batch has at most {MOST} signals; send several");
         return Err(ApiError::field("signals", message));
     }
-    let facts = items.into_iter().enumerate().map(|(index, item)| {
+    let mut facts = Vec::with_capacity(items.len());
+    for (index, item) in items.into_iter().enumerate() {
         let place = format!("signals[{index}]");
         let fields =
             Fields::of(item).ok_or_else(|| ApiError::field(&place, format!("{place} is not an object")))?;
-        read(&app.engine, fields).map_err(|error| error.within(&place))
-    });
-    let facts = facts.collect::<Result<Vec<_>, _>>()?;
+        facts.push(read(&app.engine, fields).await.map_err(|error| error.within(&place))?);
+    }
     let results = record_all(&app.engine, facts).await?;
     Ok(Json(json!({ "results": results })).into_response())
 }
@@ -128,7 +128,7 @@ pub(crate) fn meta(fields: &mut Fields) -> Result<SignalMeta, ApiError> {
     Ok(SignalMeta { id: fields.id("id")?, at: fields.time("at")? })
 }
 
-fn read(engine: &Engine, mut fields: Fields) -> Result<Fact, ApiError> {
+async fn read(engine: &Engine, mut fields: Fields) -> Result<Fact, ApiError> {
     let kind = match fields.text("type")? {
         Some(kind) => Some(kind),
         None => fields.text("signal_type")?,
@@ -144,10 +144,28 @@ fn read(engine: &Engine, mut fields: Fields) -> Result<Fact, ApiError> {
     }
     let kind = vocabulary::lookup(&kind)?;
     let (strength, confidence) = (fields.number("strength")?, fields.number("confidence")?);
-    let graded = fields.number("edit_ratio")?.map(vocabulary::edit_strength).transpose()?;
+    let edit = edit(&mut fields).await?;
     fields.none_left()?;
-    let graded = graded.filter(|_| kind.value == Said::OutputEdited).map(Strength::get);
-    Ok(engine.signal(run, kind, strength.or(graded), confidence, meta)?)
+    // The sender's own strength counts more than what an edit gives.
+    let strength = match edit {
+        Some(edit) if kind.value == Said::OutputEdited && strength.is_none() => {
+            Some(engine.edit_strength(run, edit, &meta).await?.get())
+        }
+        _ => strength,
+    };
+    Ok(engine.signal(run, kind, strength, confidence, meta)?)
+}
+
+/// How much of an answer was changed, where a signal says so.
+pub(crate) async fn edit(fields: &mut Fields) -> Result<Option<Edit>, ApiError> {
+    let ratio = fields.number("edit_ratio")?;
+    let (diff, output) = (fields.text("edit_diff")?, fields.text("edited_output")?);
+    if diff.is_none() {
+        return Ok(Edit::of(ratio, None, output.as_deref())?);
+    }
+    // A long diff is a second of work, which other requests of this thread need not wait for.
+    let read = move || Edit::of(ratio, diff.as_deref(), output.as_deref());
+    Ok(tokio::task::spawn_blocking(read).await.map_err(|error| ApiError::internal(&error))??)
 }
 
 /// What a signal speaks of. Clients that send both ids mean the trace, and the session only beside it.

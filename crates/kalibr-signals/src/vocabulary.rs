@@ -38,6 +38,18 @@ const fn row(
 
 /// All signal types.
 ///
+/// | name | source | value | strength | the user ... |
+/// |---|---|---|---|---|
+/// | `user_accepted` | explicit | `user_accepted` | 1 | said that it is good |
+/// | `user_rejected` | explicit | `user_rejected` | 0 | said that it is not good |
+/// | `output_used_verbatim` | action | `output_used_verbatim` | 1 | used it as it was |
+/// | `output_copied`, `downstream_use`, `action_copy`, `copy` | action | `output_copied` | 0.9 | copied it, or used it further on |
+/// | `output_edited` | action | `output_edited` | 0.4, or [`edit_strength`] | changed it before use |
+/// | `edit_small` | action | `output_edited` | 0.8, or [`edit_strength`] | changed a little of it |
+/// | `edit_large` | action | `output_edited` | 0.2, or [`edit_strength`] | changed most of it |
+/// | `output_discarded`, `abandonment` | action | `output_discarded` | 0 | threw it away, or left it unused |
+/// | `retry` | turn | `rejection` | 0 | asked for the same again |
+///
 /// Names of the Kalibr clients that could mean two things are left out: `action_share`, `action_save` and
 /// `action_dismiss` do not say what became of the answer, and `pipeline_anchor` is no signal.
 pub const SIGNAL_TYPES: [SignalType; 13] = [
@@ -102,7 +114,7 @@ impl UnknownSignal {
     fn new(name: &str, actions_only: bool) -> Self {
         let plain = |b: u8| b.is_ascii_lowercase() || b == b'_';
         let identifier = (1..=40).contains(&name.len()) && name.bytes().all(plain);
-        let known = SIGNAL_TYPES.iter().filter(|t| !actions_only || t.source == Source::Action);
+        let known = SIGNAL_TYPES.iter().filter(|t| !actions_only || is_action(t));
         Self {
             named: identifier.then(|| name.to_owned()),
             actions_only,
@@ -139,17 +151,22 @@ pub fn lookup(name: &str) -> Result<&'static SignalType, UnknownSignal> {
     SIGNAL_TYPES.iter().find(|t| t.name == name).ok_or_else(|| UnknownSignal::new(name, false))
 }
 
+/// What is not said but done. `retry` is: that it counts as a follow-up message is about how sure it is.
+const fn is_action(kind: &SignalType) -> bool {
+    !matches!(kind.source, Source::Explicit)
+}
+
 /// The action of this name.
 ///
 /// # Errors
-/// [`UnknownSignal`], listing the actions alone, when there is none; that holds for signals of another source too.
+/// [`UnknownSignal`], listing the actions alone, when there is none; that holds for what users say, too.
 ///
 /// ```
 /// let error = kalibr_signals::vocabulary::action("output_used_verbatm").unwrap_err().to_string();
 /// assert!(error.contains("output_used_verbatim"));
 /// ```
 pub fn action(name: &str) -> Result<&'static SignalType, UnknownSignal> {
-    lookup(name).ok().filter(|t| t.source == Source::Action).ok_or_else(|| UnknownSignal::new(name, true))
+    lookup(name).ok().filter(|t| is_action(t)).ok_or_else(|| UnknownSignal::new(name, true))
 }
 
 /// How well an answer served whose user changed this part of it: 0 is nothing, 1 is everything.
@@ -157,7 +174,12 @@ pub fn action(name: &str) -> Result<&'static SignalType, UnknownSignal> {
 /// The map falls steadily, `0.9 * (1 - edit_ratio)^2`. An answer that needed no change was still only copied (0.9), a
 /// rewritten one served as little as a discarded one (0), and a third changed gives 0.4, what an edit counts for while
 /// its size is unknown. The curve bends because users keep what was right: a light polish hardly speaks against an
-/// answer, and half of it rewritten speaks for little. This is where learning starts from, not a measurement.
+/// answer, and half of it rewritten speaks for little. `edit_ratio` is 1 less the similarity of [`crate::edit`].
+///
+/// The map is the same for all goals. To learn it for each would take something that knows better than a user's deed how
+/// well the answer served, and nothing stands above an action on the ladder: explicit verdicts are themselves graded by
+/// actions ([`kalibr_core::reliability`]), so a map that was fitted to them would be fitted to itself. What can be seen
+/// is written: edits enter with their own strength, and no value stands for several of them.
 ///
 /// # Errors
 /// [`OutOfRange`] for a number outside 0..=1, an infinity or not a number.
@@ -210,10 +232,11 @@ mod tests {
     #[test]
     fn an_action_is_an_action_only_and_its_error_lists_no_other_signal() {
         assert!(action("output_edited").is_ok());
-        for other in ["user_accepted", "retry", "output_used_verbatm"] {
+        assert_eq!(action("retry").unwrap().source, Source::Turn);
+        for other in ["user_accepted", "user_rejected", "output_used_verbatm"] {
             let text = action(other).unwrap_err().to_string();
             assert!(text.starts_with(&format!("{other} is no action type; use one of ")), "{text}");
-            assert!(text.contains("output_discarded") && !text.contains(", retry"), "{text}");
+            assert!(text.contains("output_discarded") && text.contains(", retry"), "{text}");
             assert!(!text.contains(", user_accepted"), "{text}");
         }
     }

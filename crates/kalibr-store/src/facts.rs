@@ -146,6 +146,36 @@ pub struct AnchorFact {
     pub at: Timestamp,
 }
 
+/// Which text of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrintOf {
+    /// What the user asked: the last message of theirs.
+    Prompt,
+    /// The answer of this attempt.
+    Answer(u16),
+}
+
+/// What is kept of a text of a run: its keyed fingerprint. The first that is known of a text stays. It lives as long as
+/// the run's decision, or 7 days where that never comes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PrintFact {
+    /// The decision.
+    pub trace: TraceId,
+    /// Which text.
+    pub of: PrintOf,
+    /// The fingerprint, in the form of its own that is stored.
+    pub print: Vec<u8>,
+    /// When it was made.
+    pub at: Timestamp,
+}
+
+impl std::fmt::Debug for PrintFact {
+    /// Fingerprints belong in no log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PrintFact").field("trace", &self.trace).field("of", &self.of).finish_non_exhaustive()
+    }
+}
+
 /// Anything that can be appended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fact {
@@ -159,6 +189,8 @@ pub enum Fact {
     Withdrawal(SignalId, Timestamp),
     /// A session's run.
     Anchor(AnchorFact),
+    /// What is kept of a text.
+    Print(PrintFact),
 }
 
 /// What became of a fact.

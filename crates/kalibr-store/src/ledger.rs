@@ -10,7 +10,7 @@ use kalibr_core::path::PathSpec;
 use kalibr_core::trace::Share;
 
 use crate::error::StoreError;
-use crate::facts::{AttemptFact, Considered, DecisionFact, DecisionKind, Fact, GoalId, Receipt};
+use crate::facts::{About, AttemptFact, Considered, DecisionFact, DecisionKind, Fact, GoalId, Receipt};
 
 /// What learning is kept apart by, within a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -269,6 +269,26 @@ pub struct DecisionRecord {
     pub counters: Vec<(Cell, Count)>,
 }
 
+/// What is kept of the texts of a run.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RunPrints {
+    /// The decision.
+    pub trace: TraceId,
+    /// When the run was.
+    pub at: Timestamp,
+    /// Of the prompt, as [`crate::PrintFact`] had it.
+    pub prompt: Option<Vec<u8>>,
+    /// Of the answer: the last attempt's that has one.
+    pub answer: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for RunPrints {
+    /// Fingerprints belong in no log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunPrints").field("trace", &self.trace).field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
 /// A decision with what came of it, as replay reads it: without session, user, or any signal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoggedDecision {
@@ -378,6 +398,13 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Unavailable`] when it may be tried again.
     fn anchored(&self, alias: KeyedHash, session: KeyedHash) -> Result<Option<TraceId>, StoreError>;
+
+    /// What is kept of the texts of the run that a signal of this moment speaks of: the decision, or the session's latest
+    /// run at or before `at`. `None` when there is no such run.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it may be tried again.
+    fn prints(&self, about: About, at: Timestamp) -> Result<Option<RunPrints>, StoreError>;
 
     /// Reads the log of a goal, forced and observed decisions too, in the order of decision time (ties by trace), and
     /// hands it over one by one: the latest `most` decisions of those from `since` on.

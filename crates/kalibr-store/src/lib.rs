@@ -17,13 +17,13 @@ mod writer;
 
 pub use error::StoreError;
 pub use facts::{
-    About, AnchorFact, AttemptFact, Considered, DecisionFact, DecisionKind, Fact, GoalId, Marks, Receipt,
-    SignalFact,
+    About, AnchorFact, AttemptFact, Considered, DecisionFact, DecisionKind, Fact, GoalId, Marks, PrintFact,
+    PrintOf, Receipt, SignalFact,
 };
 pub use ledger::{
     CallRecord, Change, Changes, Committed, CounterRow, DecisionRecord, Freeze, GoalChange, GoalChanged,
     GoalRecord, Ledger, LoggedDecision, PastAttempt, PathRecord, PathUpdate, Piece, Recount, Reset,
-    RolledBack, Scope, SignalRecord,
+    RolledBack, RunPrints, Scope, SignalRecord,
 };
 pub use sqlite::SqliteLedger;
 pub use writer::{Ack, QueueFull, Writer, WriterConfig};

@@ -8,7 +8,7 @@
 //! decision does. While there is traffic the writer looks into its queue every [`LOOK`]; once it was quiet for
 //! [`QUIET`], it sleeps, and the next fact wakes it. Whoever waits for an answer wakes it at once.
 //!
-//! The queue is bounded. Facts that nobody waits for (decisions, attempts) are refused when it is full, and counted;
+//! The queue is bounded. Facts that nobody waits for (decisions, attempts, prints) are refused when it is full, and counted;
 //! signals have a bound of their own, so that a flood of decisions never pushes evidence out.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
@@ -36,7 +36,7 @@ pub struct QueueFull;
 /// Bounds of the queue.
 #[derive(Debug, Clone, Copy)]
 pub struct WriterConfig {
-    /// Most decisions and attempts that wait.
+    /// Most decisions, attempts and prints that wait.
     pub log_limit: usize,
     /// Most signals, withdrawals and anchors that wait.
     pub evidence_limit: usize,
@@ -100,7 +100,7 @@ impl Shared {
 /// Whether a fact is of the log, which nobody waits for, or evidence.
 fn is_log(fact: &Fact) -> bool {
     match fact {
-        Fact::Decision(_) | Fact::Attempt(_) => true,
+        Fact::Decision(_) | Fact::Attempt(_) | Fact::Print(_) => true,
         Fact::Signal(_) | Fact::Withdrawal(..) | Fact::Anchor(_) => false,
     }
 }

@@ -38,6 +38,8 @@ class Signal:
         trace_id: str | None = None,
         session_id: str | None = None,
         edit_ratio: float | None = None,
+        edit_diff: str | None = None,
+        edited_output: str | None = None,
         signal_id: str | None = None,
     ) -> Signal: ...
     @staticmethod
@@ -71,7 +73,10 @@ class Signal:
         trace_id: str | None = None,
         goal: str | None = None,
         model: str | None = None,
+        prompt: str | None = None,
+        output: str | None = None,
     ) -> Signal: ...
+    def waits(self) -> bool: ...
 
 @final
 class Stream:

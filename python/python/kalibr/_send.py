@@ -44,20 +44,21 @@ def send(signal: _kalibr.Signal) -> None:
     Raises:
         QueueFullError: too much waits already.
     """
+    waits = signal.waits()
     engine = _engine.opened()
-    if engine is not None:
+    if engine is not None and not waits:
         engine.send(signal)
     else:
-        behind(lambda engine: engine.send(signal))
+        behind(lambda engine: engine.send(signal), _worker.TEXTS if waits else _worker.LIMIT)
 
 
-def behind(job: _worker.Job) -> None:
+def behind(job: _worker.Job, limit: int = _worker.LIMIT) -> None:
     """Queues work that may wait for the store.
 
     Raises:
         QueueFullError: too much waits already.
     """
-    if not _worker.submit(job):
+    if not _worker.submit(job, limit):
         raise QueueFullError("too much feedback waits for the store, which stands still; try again later")
 
 

@@ -19,6 +19,8 @@ Job = Callable[[_kalibr.Engine], object]
 
 LIMIT = 65_536
 """Most jobs that wait; each holds a few hundred bytes."""
+TEXTS = 256
+"""As many may wait when one comes that holds a text."""
 _RETRY = (0.05, 1.0)
 _LOOK = 0.05
 
@@ -32,8 +34,8 @@ class _Worker:
         # The configuration cannot be used: no waiting mends that, and the end of a process need not wait for it.
         self._misconfigured = False
 
-    def submit(self, job: Job) -> bool:
-        if self._jobs.qsize() >= LIMIT:
+    def submit(self, job: Job, limit: int) -> bool:
+        if self._jobs.qsize() >= limit:
             return False
         self._jobs.put(job)
         self._ensure_running()
@@ -94,9 +96,9 @@ class _Worker:
 _worker = _Worker()
 
 
-def submit(job: Job) -> bool:
-    """Queues a job. Never waits; returns False when too many wait already."""
-    return _worker.submit(job)
+def submit(job: Job, limit: int = LIMIT) -> bool:
+    """Queues a job. Never waits; returns False when `limit` or more wait already."""
+    return _worker.submit(job, limit)
 
 
 def drain(timeout: float) -> bool:

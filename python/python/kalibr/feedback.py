@@ -17,8 +17,10 @@ Which run a signal is about, the first that is given:
 All calls take `signal_id=` (sending a signal again under its id changes nothing; it is also what `withdraw_signal`
 takes), `at=` (when it happened: a datetime, or seconds since 1970; now, if not given) and `strict=`.
 
-Text is never kept: `reason` and `prompt` are not looked at, `output` is compared with the tracked run's answer, a
-user's message is classified, all inside the call and forgotten.
+Text is never kept and never sent: `reason` is not looked at, a user's message is classified, a diff is measured, all
+inside the call and forgotten. Of a prompt and an answer a keyed fingerprint is kept, of some 500 bytes at most, so
+that an edited answer can be compared with what it was; an edited answer itself waits for that in memory, for a moment,
+and is gone then.
 """
 
 from __future__ import annotations
@@ -184,8 +186,9 @@ def report_pipeline(
     Args:
         session_id: your name of the conversation. Only a keyed hash of it is kept.
         goal: what the run was for.
-        prompt: not looked at, not kept and not sent.
-        output: the answer. Text is compared with the tracked run's answer here, and is not kept and not sent.
+        prompt: what the user asked. Of a text a keyed fingerprint is kept, of anything else nothing.
+        output: the answer. A text is compared with the tracked run's answer; a keyed fingerprint of it is kept, where
+            Kalibr has not seen the answer itself, so that `report_action(edited_output=...)` has what to compare with.
         model: who answered.
         run, trace_id, at, strict: see the module.
 
@@ -200,9 +203,10 @@ def report_pipeline(
             raise InvalidSignalError("session_id is your name of the conversation, a string")
         moment = _send.moment(at)
         linked = _linked(session_id, goal, model, output, run, trace_id)
+        texts = {"prompt": _text(prompt), "output": _text(output)}
         if linked is not None:
-            return Signal.run(moment, session_id=session_id, trace_id=linked.trace_id)
-        made = Signal.run(moment, session_id=session_id, trace_id=trace_id, goal=goal, model=model)
+            return Signal.run(moment, session_id=session_id, trace_id=linked.trace_id, **texts)
+        made = Signal.run(moment, session_id=session_id, trace_id=trace_id, goal=goal, model=model, **texts)
         if goal is None or model is None:
             if trace_id is None:
                 raise NoRunError("no run is known here: give run=, trace_id=, or goal= and model=")
@@ -218,6 +222,16 @@ def report_pipeline(
         return None
 
     return _send.quietly("report_pipeline", make, strict)
+
+
+def _readable(text: str) -> str:
+    """A text as the native half takes it: one from a browser may hold halves of surrogate pairs, which no encoding
+    has."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _text(thing: Any) -> str | None:
+    return _readable(thing) if isinstance(thing, str) else None
 
 
 def _linked(
@@ -281,9 +295,7 @@ def report_user_turn(
         if not isinstance(user_message, str):
             raise InvalidSignalError("user_message is what the user wrote, a string")
         about = _about(run, trace_id, session_id)
-        # Text from a browser may hold halves of surrogate pairs, which no encoding has.
-        readable = user_message.encode("utf-8", "replace").decode()
-        _, _, signal = Signal.turn(readable, _send.moment(at), signal_id=signal_id, **about)
+        _, _, signal = Signal.turn(_readable(user_message), _send.moment(at), signal_id=signal_id, **about)
         return signal
 
     return _send.quietly("report_user_turn", make, strict)
@@ -294,6 +306,9 @@ def report_action(
     action_type: str | None = None,
     edit_ratio: float | None = None,
     *,
+    edit_diff: str | None = None,
+    edited_output: str | None = None,
+    withdraw: bool = False,
     run: Any = None,
     trace_id: str | None = None,
     signal_id: str | None = None,
@@ -302,21 +317,49 @@ def report_action(
 ) -> bool:
     """What the user did with the output (level 3): the strongest evidence, it overrides what users said.
 
+    An edit is graded by how much of the answer it changed, told in one of three ways (more than one is an error); for
+    other actions that is checked and counts nothing. A later action replaces an earlier one of the same run, by the
+    time at which they happened; both come any time later, as long as the run is kept.
+
     Args:
         session_id: the session that `report_pipeline` anchored.
-        action_type: `output_used_verbatim`, `output_copied`, `output_edited` or `output_discarded`.
-        edit_ratio: for `output_edited`, how much of it was changed, 0..1.
+        action_type: `output_used_verbatim`, `output_copied`, `output_edited`, `output_discarded`, or a Kalibr client's
+            `downstream_use`, `edit_small`, `edit_large`, `abandonment`, `retry`, `action_copy`; an unknown one is an
+            error that lists them.
+        edit_ratio: how much of the answer was changed, 0..1.
+        edit_diff: a unified diff of the answer and what was made of it. It is measured in this call and forgotten.
+        edited_output: what was made of the answer, whole. It is compared with the answer's fingerprint behind your back
+            and forgotten; where no answer of that run is known, this is logged and nothing is recorded.
+        withdraw: takes back the action that was sent under `signal_id`, exactly as `withdraw_signal` does.
         run, trace_id, signal_id, at, strict: see the module.
 
     Example:
-        report_action(session_id="user-session-123", action_type="output_edited", edit_ratio=0.1)
+        report_action(session_id="user-session-123", action_type="output_edited", edited_output=text,
+                      signal_id="edit-9")
+        report_action(signal_id="edit-9", withdraw=True)
     """
 
     def make() -> Signal:
+        if withdraw:
+            if signal_id is None:
+                raise InvalidSignalError("withdraw=True takes signal_id=, the one that the action was sent with")
+            return Signal.withdrawal(signal_id, _send.now())
         if not isinstance(action_type, str):
             raise InvalidSignalError("action_type is a string such as output_used_verbatim")
         about = _about(run, trace_id, session_id)
-        return Signal.action(action_type, _send.moment(at), edit_ratio=edit_ratio, signal_id=signal_id, **about)
+        # A wrong type must not pass for an edit that nobody told of.
+        for text in (edit_diff, edited_output):
+            if text is not None and not isinstance(text, str):
+                raise InvalidSignalError("edit_diff and edited_output are strings")
+        return Signal.action(
+            action_type,
+            _send.moment(at),
+            edit_ratio=edit_ratio,
+            edit_diff=_text(edit_diff),
+            edited_output=_text(edited_output),
+            signal_id=signal_id,
+            **about,
+        )
 
     return _send.quietly("report_action", make, strict)
 

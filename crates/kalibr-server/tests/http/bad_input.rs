@@ -15,6 +15,11 @@ const SIGNALS: &str = r#"
 {"strength": "high"} | invalid_field | strength
 {"confidence": -3} | out_of_range | 0 to 1
 {"type": "output_edited", "edit_ratio": 2} | out_of_range | 0 to 1
+{"type": "output_edited", "edit_diff": "I made it shorter"} | invalid_field | unified diff
+{"type": "output_edited", "edit_diff": "@@ -1 +1 @@\n-a\nb"} | invalid_field | line 3
+{"type": "output_edited", "edit_diff": 7} | invalid_field | edit_diff
+{"type": "output_edited", "edited_output": ["a"]} | invalid_field | edited_output
+{"type": "output_edited", "edit_ratio": 0.5, "edited_output": "a"} | invalid_field | one way
 {"trace_id": "short"} | invalid_field | 32 lowercase
 {"trace_id": "0123456789ABCDEF0123456789ABCDEF"} | invalid_field | 32 lowercase
 {"trace_id": "00000000000000000000000000000000"} | invalid_field | not all zero
@@ -39,6 +44,7 @@ const OTHERS: &str = r#"
 /v1/sessions/s/actions | {"action_type": "output_eaten"} | unknown_signal_type | output_copied
 /v1/sessions/s/actions | {"action_type": "user_accepted"} | unknown_signal_type | output_copied
 /v1/sessions/s/actions | {} | invalid_field | action_type
+/v1/sessions/s/actions | {"action_type": "output_edited", "edit_diff": "-a +b"} | invalid_field | unified diff
 /v1/sessions/s/actions | {"action_type": "output_edited", "edit_ratio": -1} | out_of_range | 0 to 1
 /v1/sessions/s/turns | {} | invalid_field | user_message
 /v1/sessions/s/turns | {"user_message": null} | invalid_field | user_message

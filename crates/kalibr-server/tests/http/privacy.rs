@@ -36,13 +36,16 @@ async fn what_users_write_and_who_they_are_is_in_no_file() {
     client.post(&session("runs"), run).await.ok(200);
     let turn = json!({ "user_message": format!("This is wrong, try again. {CANARY}") });
     assert_eq!(client.post(&session("turns"), turn).await.ok(200)["asserted"], true);
-    let action = json!({ "action_type": "output_edited", "edit_ratio": 0.5, "edit_diff": text });
-    client.post(&session("actions"), action).await.ok(200);
+    let diff = format!("@@ -1 +1 @@\n-{text}\n+{CANARY}\n");
+    for (field, edit) in [("edit_diff", &diff), ("edited_output", &text)] {
+        let action = json!({ "action_type": "output_edited", field: edit });
+        client.post(&session("actions"), action).await.ok(200);
+    }
     let signal = json!({ "type": "user_rejected", "trace_id": trace, "reason": text, "raw_evidence": text });
     client.post("/v1/signals", signal).await.ok(200);
     kalibr.counted().await;
 
-    assert_eq!(kalibr.decision(CANARY).await["evidence"].as_array().unwrap().len(), 3);
+    assert_eq!(kalibr.decision(CANARY).await["evidence"].as_array().unwrap().len(), 4);
     assert_eq!(holding(kalibr.folder(), CANARY), Vec::<std::path::PathBuf>::new());
     // The search itself works: the goal's path is there.
     assert!(!holding(kalibr.folder(), "lab/one").is_empty());
@@ -61,6 +64,12 @@ async fn no_error_repeats_what_a_user_wrote() {
         ("/v1/signals", json!({ "signals": [CANARY] })),
         ("/v1/sessions/s/turns", json!({ "user_message": [CANARY] })),
         ("/v1/sessions/s/actions", json!({ "action_type": CANARY })),
+        ("/v1/sessions/s/actions", json!({ "action_type": "output_edited", "edit_diff": CANARY })),
+        ("/v1/sessions/s/actions", json!({ "action_type": "output_edited", "edited_output": [CANARY] })),
+        (
+            "/v1/signals",
+            json!({ "type": "output_edited", "session_id": "s", "edited_output": CANARY, "edit_diff": CANARY }),
+        ),
         ("/v1/chat/completions", json!({ "model": CANARY, "messages": CANARY })),
         ("/v1/chat/completions", json!({ "model": "goal:g", "messages": [], "user": CANARY })),
     ] {

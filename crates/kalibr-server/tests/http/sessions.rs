@@ -78,7 +78,7 @@ async fn an_action_overrules_what_the_user_said() {
     let kalibr = kalibr().await;
     run(&kalibr, json!({ "goal": "g", "model": "lab/one" })).await;
     turn(&kalibr, "This is wrong, try again.").await;
-    let body = json!({ "action_type": "output_used_verbatim", "edit_diff": "-a +b" });
+    let body = json!({ "action_type": "output_used_verbatim", "edit_diff": "@@ -1 +1 @@\n-a\n+b\n" });
     let said = kalibr.client.post("/v1/sessions/s-1/actions", body).await.ok(200);
     assert_eq!(said["joined"], true);
     let attempt = kalibr.decision("s-1").await["attempts"][0].clone();
@@ -97,6 +97,98 @@ async fn the_size_of_an_edit_is_graded() {
         assert!(strength < last, "{ratio}: {strength}");
         last = strength;
     }
+}
+
+/// How well the session's latest answer served, by its action.
+async fn strength(kalibr: &Kalibr) -> f64 {
+    let attempt = kalibr.decision("s-1").await["attempts"][0].clone();
+    assert_eq!(attempt["graded_by"], "action");
+    attempt["strength"].as_f64().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_is_graded_by_a_diff_or_by_the_edited_text_of_a_reported_answer() {
+    let kalibr = kalibr().await;
+    let answer = "one two three four five six seven eight\nnine ten eleven twelve\n";
+    run(
+        &kalibr,
+        json!({ "goal": "g", "model": "lab/one", "prompt": [{ "role": "user" }], "output": answer }),
+    )
+    .await;
+    let third_less = "one two three four five six seven eight\n";
+    let diff = "--- a\n+++ b\n@@ -2 +1,0 @@\n-nine ten eleven twelve\n";
+    for (address, mut body) in [
+        ("/v1/sessions/s-1/actions", json!({ "action_type": "output_edited", "edited_output": third_less })),
+        ("/v1/sessions/s-1/actions", json!({ "action_type": "output_edited", "edit_diff": diff })),
+        ("/v1/signals", json!({ "type": "output_edited", "edited_output": third_less })),
+        ("/v1/signals", json!({ "type": "output_edited", "edit_diff": diff })),
+    ] {
+        if address == "/v1/signals" {
+            body["session_id"] = json!("s-1");
+        }
+        kalibr.client.post(address, body).await.ok(200);
+        // 8 of 12 words are left: a similarity of 0.8.
+        let graded = strength(&kalibr).await;
+        assert!((graded - 0.9 * 0.64).abs() < 1e-4, "{address}: {graded}");
+        let all = json!({ "action_type": "output_edited", "edited_output": answer });
+        kalibr.client.post("/v1/sessions/s-1/actions", all).await.ok(200);
+        assert!((strength(&kalibr).await - 0.9).abs() < 1e-4);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_the_gateway_is_known_when_its_edit_comes() {
+    let kalibr = kalibr().await;
+    let reply = kalibr.ask(&[("x-kalibr-session", "s-1")]).await;
+    let answer = reply.json()["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
+    for (text, graded) in [(answer, 0.9), (String::new(), 0.0)] {
+        let body = json!({ "action_type": "output_edited", "edited_output": text });
+        kalibr.client.post("/v1/sessions/s-1/actions", body).await.ok(200);
+        assert!((strength(&kalibr).await - graded).abs() < 1e-4);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_of_an_answer_that_nobody_saw_is_refused_and_says_what_to_send_instead() {
+    let kalibr = kalibr().await;
+    run(&kalibr, json!({ "goal": "g", "model": "lab/one" })).await;
+    for session in ["s-1", "stranger"] {
+        let body = json!({ "action_type": "output_edited", "edited_output": "private words" });
+        let reply = kalibr.client.post(&format!("/v1/sessions/{session}/actions"), body).await;
+        assert!(reply.text().contains("edit_ratio") && !reply.text().contains("private"));
+        reply.error(422, "unknown_answer");
+    }
+    assert_eq!(kalibr.decision("s-1").await["evidence"].as_array().unwrap().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn actions_are_revised_by_later_ones_and_withdrawn_as_if_they_had_never_come() {
+    let kalibr = kalibr().await;
+    let told =
+        json!({ "goal": "g", "model": "lab/one", "output": "a b c d e", "at": "2026-01-02T00:00:00Z" });
+    run(&kalibr, told).await;
+    turn(&kalibr, "This is wrong, try again.").await;
+    let learned = async || kalibr.counted().await[0]["learned"][0]["paths"].clone();
+    let before = learned().await;
+    let act = async |id: &str, at: &str, text: &str| {
+        let body = json!({ "action_type": "output_edited", "edited_output": text, "id": id, "at": at });
+        kalibr.client.post("/v1/sessions/s-1/actions", body).await.ok(200);
+        strength(&kalibr).await
+    };
+    let all = act("late", "2026-03-01T00:00:00Z", "a b c d e").await;
+    assert!((all - 0.9).abs() < 1e-4);
+    // What happened earlier and is told of later changes nothing.
+    assert_eq!(act("early", "2026-02-01T00:00:00Z", "").await, all);
+    assert!(act("latest", "2026-04-01T00:00:00Z", "").await < 1e-4);
+    for (id, left) in [("latest", Some(all)), ("late", Some(0.0)), ("early", None)] {
+        let address = format!("/v1/signals/{id}");
+        kalibr.client.json(http::Method::DELETE, &address, &[], serde_json::Value::Null).await.ok(200);
+        match left {
+            Some(left) => assert!((strength(&kalibr).await - left).abs() < 1e-4, "{id}"),
+            None => assert_eq!(kalibr.decision("s-1").await["attempts"][0]["graded_by"], "turn"),
+        }
+    }
+    assert_eq!(learned().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ mod codec;
 mod goals;
 mod log;
 mod outcomes;
+mod prints;
 mod read;
 mod recount;
 mod write;
@@ -22,15 +23,16 @@ use kalibr_core::path::PathSpec;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use crate::error::StoreError;
-use crate::facts::{Fact, GoalId};
+use crate::facts::{About, Fact, GoalId};
 use crate::gate::Gate;
 use crate::ledger::{
     CallRecord, Changes, Committed, DecisionRecord, GoalChange, GoalChanged, GoalRecord, Ledger,
-    LoggedDecision, PastAttempt, PathUpdate, Piece, Recount,
+    LoggedDecision, PastAttempt, PathUpdate, Piece, Recount, RunPrints,
 };
 
 /// Schema versions, oldest first: `user_version` counts how many of them a file has been through.
-const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("safety.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema.sql"), include_str!("safety.sql"), include_str!("prints.sql")];
 
 /// The version since which the counters mean the same: what an older version counted is counted again.
 const COUNTS_AS_NOW: i64 = 2;
@@ -294,6 +296,13 @@ impl Ledger for SqliteLedger {
 
     fn anchored(&self, alias: KeyedHash, session: KeyedHash) -> Result<Option<TraceId>, StoreError> {
         self.with(&self.reader, |connection| read::anchored(connection, alias, session))
+    }
+
+    fn prints(&self, about: About, at: Timestamp) -> Result<Option<RunPrints>, StoreError> {
+        self.with(&self.reader, |connection| {
+            let transaction = connection.transaction()?;
+            prints::of_run(&transaction, about, at)
+        })
     }
 
     fn log(

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::batch::Batch;
 use super::cap::Place;
-use super::{CHANGES_KEPT, Problem, UNJOINED_MICROS, codec, read};
+use super::{CHANGES_KEPT, Problem, UNJOINED_MICROS, codec, prints, read};
 use crate::facts::{About, AnchorFact, AttemptFact, DecisionFact, DecisionKind, Fact, Receipt, SignalFact};
 use crate::ledger::Committed;
 
@@ -20,6 +20,7 @@ pub(super) fn commit(transaction: &Transaction<'_>, facts: &[Fact]) -> Result<Co
             Fact::Signal(signal) => append_signal(&mut batch, signal)?,
             Fact::Withdrawal(id, at) => append_withdrawal(&mut batch, id, *at)?,
             Fact::Anchor(anchor) => append_anchor(&mut batch, anchor)?,
+            Fact::Print(print) => prints::append(transaction, print)?,
         });
     }
     batch.finish()?;
@@ -301,7 +302,10 @@ fn run_at(
 }
 
 /// When a decision was made, if the ledger holds it.
-fn decided_at(transaction: &Transaction<'_>, trace: TraceId) -> Result<Option<Timestamp>, Problem> {
+pub(super) fn decided_at(
+    transaction: &Transaction<'_>,
+    trace: TraceId,
+) -> Result<Option<Timestamp>, Problem> {
     Ok(transaction
         .prepare_cached("SELECT decided_at FROM decisions WHERE trace = ?1")?
         .query_row([trace.as_bytes()], |row| row.get(0).map(Timestamp))
@@ -311,6 +315,7 @@ fn decided_at(transaction: &Transaction<'_>, trace: TraceId) -> Result<Option<Ti
 pub(super) fn maintain(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Problem> {
     let too_old = now.0 - UNJOINED_MICROS;
     transaction.execute("DELETE FROM signals WHERE pending = 1 AND received_at < ?1", [too_old])?;
+    prints::maintain(transaction, too_old)?;
     transaction.execute(
         "DELETE FROM withdrawals WHERE at < ?1
          AND NOT EXISTS (SELECT 1 FROM signals AS s WHERE s.id = withdrawals.id)",
