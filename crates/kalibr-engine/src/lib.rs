@@ -72,7 +72,7 @@ pub use bucket::bucket_of;
 pub use clock::{Clock, moment};
 pub use complete::{CompleteRequest, Completion, CompletionStream};
 pub use confidence::Conclusion;
-pub use config::{Config, GoalConfig, toml_problem};
+pub use config::{Config, GoalConfig, TurnsConfig, toml_problem};
 pub use decide::{DecideRequest, Decision, Reason};
 pub use doctor::{Checkup, WrongCounter, checkup};
 pub use edit::Edit;

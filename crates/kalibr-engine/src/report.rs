@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use kalibr_core::evidence::{Signal, Source, Strength, Value};
 use kalibr_core::ids::{Goal, KeyedHash, PathId, SignalId, Timestamp, TraceId};
 use kalibr_core::path::PathSpec;
-use kalibr_signals::turn::{Before, Verdict, classify};
+use kalibr_signals::turn::{Before, Verdict, classify_with};
 use kalibr_signals::vocabulary::{self, SignalType};
 use kalibr_store::{
     About, Ack, AnchorFact, DecisionFact, DecisionKind, Fact, PathUpdate, PrintOf, Receipt, SignalFact,
@@ -20,7 +20,7 @@ use kalibr_upstream::undated;
 use crate::engine::Engine;
 use crate::error::{GoalError, SignalError};
 use crate::goal::GoalState;
-use crate::prints::Text;
+use crate::prints::{Prints, Text};
 
 /// Which run a signal is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,12 +129,36 @@ impl Engine {
         self.fact(Run::Session(session), source, value, strength, Strength::ONE, meta)
     }
 
-    /// A follow-up message, classified. The second part is the signal that it asserts, if it asserts one; the message
-    /// itself goes nowhere.
+    /// A follow-up message, classified: see [`Engine::verdict`]. The second part is the signal that it asserts, if it
+    /// asserts one; the message itself goes nowhere.
     pub fn turn(&self, run: Run, message: &str, meta: SignalMeta) -> (Verdict, Option<Fact>) {
-        let verdict = classify(message, &Before::default());
+        let verdict = self.verdict(run, message, meta.at);
         let fact = self.classified(run, &verdict, meta);
         (verdict, fact)
+    }
+
+    /// How a follow-up message reads after what this process remembers of the run before it. Never waits: what only the
+    /// ledger knows of the run, [`Engine::verdict_after`] looks up.
+    pub fn verdict(&self, run: Run, message: &str, at: Option<Timestamp>) -> Verdict {
+        self.read_turn(self.recent_prints(run, self.event_time(at)).as_ref(), message)
+    }
+
+    /// How a follow-up message reads after what is kept of the run before it, in memory or in the ledger. A ledger that
+    /// cannot be read costs what it knows of the run, and not the verdict.
+    pub async fn verdict_after(&self, run: Run, message: &str, at: Option<Timestamp>) -> Verdict {
+        let prints = self.prints(run, self.event_time(at)).await.ok().flatten();
+        self.read_turn(prints.as_ref(), message)
+    }
+
+    /// How a follow-up message reads to whoever knows what came before it; nothing is looked up, kept or recorded.
+    pub fn read(&self, message: &str, before: &Before<'_>) -> Verdict {
+        classify_with(message, before, self.thresholds())
+    }
+
+    fn read_turn(&self, before: Option<&Prints>, message: &str) -> Verdict {
+        let known =
+            before.map(|prints| Before::of(&prints.key, prints.prompt.as_ref(), prints.answer.as_ref()));
+        self.read(message, &known.unwrap_or_default())
     }
 
     /// The signal that a follow-up message asserts which was classified before; `None` where it asserts nothing.
