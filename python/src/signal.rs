@@ -142,9 +142,10 @@ impl Signal {
         signal(What::Action { about: about(trace_id, session_id)?, action, edit }, signal_id, at)
     }
 
-    /// A follow-up message, classified: the label, its probability, and the signal that it asserts, if any.
+    /// A follow-up message, classified after what the engine, if it is open, remembers of the run before it: the label,
+    /// its probability, and the signal that it asserts, if any.
     #[staticmethod]
-    #[pyo3(signature = (message, at, *, trace_id=None, session_id=None, signal_id=None))]
+    #[pyo3(signature = (message, at, *, trace_id=None, session_id=None, signal_id=None, engine=None))]
     fn turn(
         py: Python<'_>,
         message: &str,
@@ -152,9 +153,14 @@ impl Signal {
         trace_id: Option<&str>,
         session_id: Option<&str>,
         signal_id: Option<&str>,
+        engine: Option<&crate::engine::Engine>,
     ) -> PyResult<(&'static str, f64, Option<Self>)> {
         let about = about(trace_id, session_id)?;
-        let read = py.detach(|| classify(message, &Before::default()));
+        let read = py.detach(|| {
+            let after = engine
+                .and_then(|engine| engine.verdict(&|engine| run(engine, &about), message, Timestamp(at)));
+            after.unwrap_or_else(|| classify(message, &Before::default()))
+        });
         let (label, confidence) = (read.label.as_str(), read.confidence());
         let turn = if read.asserted.is_some() {
             Some(signal(What::Turn { about, read }, signal_id, at)?)

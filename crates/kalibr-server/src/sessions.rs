@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use kalibr_engine::core::ids::{SessionId, SignalId};
-use kalibr_engine::signals::turn::{TurnLabel, Verdict};
+use kalibr_engine::signals::turn::{Probabilities, TurnLabel, Verdict};
 use kalibr_engine::{PrivateText, Run, RunReport};
 use serde::Serialize;
 use serde_json::json;
@@ -66,22 +66,11 @@ struct TurnBody {
     joined: bool,
 }
 
-#[derive(Serialize)]
-struct Probabilities {
-    acceptance: f64,
-    rejection: f64,
-    continuation: f64,
-}
-
 impl TurnBody {
     fn new(verdict: &Verdict) -> Self {
         Self {
             label: verdict.label,
-            probabilities: Probabilities {
-                acceptance: verdict.acceptance,
-                rejection: verdict.rejection,
-                continuation: verdict.continuation,
-            },
+            probabilities: Probabilities::from(verdict),
             asserted: verdict.asserted.is_some(),
             signal_id: None,
             joined: false,
@@ -98,7 +87,8 @@ pub(crate) async fn turn(
     let meta = signals::meta(&mut body)?;
     body.none_left()?;
     let run = Run::Session(app.engine.session_hash(&session));
-    let (verdict, fact) = app.engine.turn(run, &message, meta);
+    let verdict = app.engine.verdict_after(run, &message, meta.at).await;
+    let fact = app.engine.classified(run, &verdict, meta);
     let mut answer = TurnBody::new(&verdict);
     let Some(fact) = fact else {
         return Ok(Json(answer).into_response());

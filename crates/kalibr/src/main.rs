@@ -1,6 +1,7 @@
 //! `kalibr`: a self-hosted LLM gateway that learns from what users did with an answer.
 
 mod change;
+mod classify;
 mod demo;
 mod doctor;
 mod replay;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use kalibr_engine::core::ids::Goal;
+use kalibr_engine::signals::turn::Thresholds;
 use kalibr_engine::{Config, Engine, EngineConfig, Home};
 
 /// Route each request to the model, tools and parameters that have been working for real users.
@@ -82,6 +84,8 @@ enum Command {
     },
     /// Tell what another policy would have earned, from the log and its exact probabilities.
     Replay(replay::Arguments),
+    /// Tell how a follow-up message reads: does it accept the answer before it, reject it, or just go on.
+    Classify(classify::Arguments),
     /// Check that what was learned is what happened: count everything again from the facts and compare.
     Doctor {
         /// Put wrong counters right. Nothing need be stopped.
@@ -121,6 +125,7 @@ fn main() -> ExitCode {
             open().and_then(|engine| show::explain(engine.as_ref(), &trace_id, json))
         }
         Command::Replay(asked) => replay::replay(asked, open),
+        Command::Classify(asked) => thresholds().and_then(|sure| classify::classify(&asked, &sure)),
         Command::Doctor { repair, json } => {
             Home::from_env(&env).map_err(Into::into).and_then(|home| doctor::doctor(&home, repair, json))
         }
@@ -149,6 +154,13 @@ fn env(name: &str) -> Option<String> {
 fn config(home: &Home, file: Option<&std::path::Path>) -> anyhow::Result<Config> {
     let default = home.config();
     Ok(Config::load(file.unwrap_or(&default), file.is_some())?)
+}
+
+/// How sure a message must be to become a signal, by the configuration.
+fn thresholds() -> anyhow::Result<Thresholds> {
+    let file = env("KALIBR_CONFIG").map(PathBuf::from);
+    let config = config(&Home::from_env(&env)?, file.as_deref())?;
+    Ok(Thresholds::for_precision(config.turns.precision))
 }
 
 /// An engine on the data folder of this user; `None` where there is no ledger yet. Looking must not create one: a

@@ -37,6 +37,7 @@ from kalibr.feedback import flush
 from kalibr.response import JsonObject, Response
 from kalibr.router import Router
 from kalibr.runs import TrackedRun, track_run
+from kalibr.satisfaction import Satisfaction, classify_satisfaction
 from kalibr.stream import AsyncStream, Stream
 
 __all__ = [
@@ -53,11 +54,13 @@ __all__ = [
     "QueueFullError",
     "Response",
     "Router",
+    "Satisfaction",
     "StoreError",
     "Stream",
     "TrackedRun",
     "UnknownGoalError",
     "__version__",
+    "classify_satisfaction",
     "close",
     "errors",
     "explain",

@@ -295,7 +295,9 @@ def report_user_turn(
         if not isinstance(user_message, str):
             raise InvalidSignalError("user_message is what the user wrote, a string")
         about = _about(run, trace_id, session_id)
-        _, _, signal = Signal.turn(_readable(user_message), _send.moment(at), signal_id=signal_id, **about)
+        engine = _engine.opened()
+        readable = user_message.encode("utf-8", "replace").decode()
+        _, _, signal = Signal.turn(readable, _send.moment(at), signal_id=signal_id, engine=engine, **about)
         return signal
 
     return _send.quietly("report_user_turn", make, strict)
