@@ -15,9 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from sklearn.metrics import confusion_matrix, f1_score
+
 from calibration import expected_error
 from sets import HERE, LABELS, LANGUAGES, Row, as_input, phrases, read
-from sklearn.metrics import confusion_matrix, f1_score
 from train import CACHE, PROGRAM
 
 RESAMPLES = 2000
@@ -87,7 +88,9 @@ class Table:
     def __init__(self) -> None:
         self.rows: list[str] = []
 
-    def add(self, what: str, shown: str, value: float, bar: float, moonshot: float | None, at_most: bool = False) -> None:
+    def add(
+        self, what: str, shown: str, value: float, bar: float, moonshot: float | None, at_most: bool = False
+    ) -> None:
         def keeps(line: float) -> bool:
             return value <= line if at_most else value >= line
 
@@ -140,7 +143,11 @@ def main() -> None:
     ):
         shown = interval(measure(claims, labels, 1), len(labels))
         table.add(what, shown, float(shown[:5]), bar, moonshot)
-    alone = {"codechat_dev": (dev_claims, dev_y), "weak folds": (weak_claims, weak[1]), "iard folds": (iard_claims, iard[1])}
+    alone = {
+        "codechat_dev": (dev_claims, dev_y),
+        "weak folds": (weak_claims, weak[1]),
+        "iard folds": (iard_claims, iard[1]),
+    }
     for name, (claim, y) in alone.items():
         every = np.arange(len(y))
         precision, recall = precision_of(claim, y, 1)(every), recall_of(claim, y, 1)(every)
@@ -149,8 +156,11 @@ def main() -> None:
     shown = interval(precision_of(iard_claims, iard[1], 0), len(iard[1]))
     table.add("precision of asserted acceptances, iard folds", shown, float(shown[:5]), 0.90, 0.95)
 
-    real = [name for name in ("codechat_weak", "iard", "hwu64", "clinc")]
-    pooled = np.concatenate([folds[f"{name}_p"] for name in real]), np.concatenate([folds[f"{name}_y"] for name in real])
+    real = ["codechat_weak", "iard", "hwu64", "clinc"]
+    pooled = (
+        np.concatenate([folds[f"{name}_p"] for name in real]),
+        np.concatenate([folds[f"{name}_y"] for name in real]),
+    )
     ece = expected_error(*pooled)
     table.add("expected calibration error, pooled folds", f"{ece:.4f}", ece, 0.05, 0.02, at_most=True)
 
@@ -192,7 +202,9 @@ def main() -> None:
         shell = f"'{asked.program}' time < '{asked.data}/turns/codechat_dev.jsonl'"
         timing = json.loads(subprocess.run(shell, shell=True, stdout=subprocess.PIPE, check=True).stdout)
         shown = f"{timing['p99_us']:.1f} (p50 {timing['p50_us']:.1f})"
-        table.add("time per message of 200 characters with a prior prompt, p99, µs", shown, timing["p99_us"], 100, 20, True)
+        table.add(
+            "time per message of 200 characters with a prior prompt, p99, µs", shown, timing["p99_us"], 100, 20, True
+        )
 
     table.show()
     print("\nRight by language (asserted): " + ", ".join(_by_language(rows, outcomes)))
@@ -219,7 +231,10 @@ def _curve(probabilities: np.ndarray, labels: np.ndarray) -> None:
     for low in np.arange(0.3, 1.0, 0.1):
         inside = (sure >= low) & (sure < low + 0.1 + 1e-9 * (low > 0.85))
         if inside.any():
-            print(f"| {low:.1f} to {low + 0.1:.1f} | {inside.sum()} | {sure[inside].mean():.3f} | {right[inside].mean():.3f} |")
+            print(
+                f"| {low:.1f} to {low + 0.1:.1f} | {inside.sum()} | "
+                f"{sure[inside].mean():.3f} | {right[inside].mean():.3f} |"
+            )
 
 
 if __name__ == "__main__":

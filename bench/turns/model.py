@@ -1,6 +1,6 @@
 """A linear model over hashed pieces and numbers: one against the rest for each label, trained on soft labels.
 
-Sets differ in how often people praise or complain in them for reasons that are not in the words (phrases were written to
+Sets differ in how often people praise or complain, for reasons that are not in the words (phrases were written to
 a label, dialogues were recommendations), so each set has intercepts of its own, and what is used is one set's.
 """
 

@@ -88,8 +88,8 @@ def phrases(language: str) -> list[Row]:
 
 
 def varied(rows: list[Row], seed: int) -> list[Row]:
-    """The rows, and each again as others would type it: with more or fewer marks, with a slip, without apostrophes, after
-    a filler word, or beside another phrase that says the same."""
+    """The rows, and each again as others would type it: with more or fewer marks, with a slip, without apostrophes,
+    after a filler word, or beside another phrase that says the same."""
     draw = random.Random(seed)
     alike: dict[tuple[str, str], list[str]] = {}
     for row in rows:
@@ -131,7 +131,11 @@ _AFTER = {
     "rejection": {"en": [" :(", " 👎", " please", " again", " man", ", fix it", " 😡", " 🙄", ", try again"]},
     "continuation": {"en": [" please", " pls", " thanks", ", thanks in advance", " :)", "?"]},
 }
-_ANYWHERE = {"acceptance": [" 👍", " :)", " 😊", "!"], "rejection": [" 👎", " :(", " 😡", "!!"], "continuation": ["", "…"]}
+_ANYWHERE = {
+    "acceptance": [" 👍", " :)", " 😊", "!"],
+    "rejection": [" 👎", " :(", " 😡", "!!"],
+    "continuation": ["", "…"],
+}
 
 
 def _dressed(row: Row, draw: random.Random) -> str:

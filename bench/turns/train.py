@@ -4,10 +4,10 @@
 
 writes `crates/kalibr-signals/src/turn/weights.bin`, and the folds' probabilities for `evaluate.py` to the cache folder.
 
-Two linear models over the same features: one of collected messages, one of authored phrases. Trained together they spoil
-each other, because phrases that were written to a label are short and plain where real messages are not. How far each
-is believed, which depends on how much of a message the first one knows, is learned on held-out folds, and calibrates
-both.
+Two linear models over the same features: one of collected messages, one of authored phrases. Trained together they
+spoil each other, because phrases that were written to a label are short and plain where real messages are not. How far
+each is believed, which depends on how much of a message the first one knows, is learned on held-out folds, and
+calibrates both.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.model_selection import GroupKFold
+
 from calibration import Blend, blend, thresholds
 from model import Linear, Quantised, fit
 from sets import HERE, LANGUAGES, SLOTS, Set, composed, featurise, phrases, read, varied
-from sklearn.model_selection import GroupKFold
 
 ROOT = HERE.parent.parent
 WEIGHTS = ROOT / "crates/kalibr-signals/src/turn/weights.bin"
@@ -150,7 +151,9 @@ def write(path: Path, pair: tuple[Quantised, ...], blended: Blend, table: np.nda
         np.hstack([model.numbers for model in pair]),
     ]
     slots = np.hstack([model.pieces for model in pair])
-    path.write_bytes(b"KTURN1\0\0" + head + b"".join(part.astype(little).tobytes() for part in floats) + slots.tobytes())
+    path.write_bytes(
+        b"KTURN1\0\0" + head + b"".join(part.astype(little).tobytes() for part in floats) + slots.tobytes()
+    )
 
 
 def main() -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 import kalibr
+import pytest
 from kalibr.satisfaction import classify_satisfaction
 
 

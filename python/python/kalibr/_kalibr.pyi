@@ -4,7 +4,16 @@ from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import Any, final
 
-__all__ = ["Call", "Engine", "after_fork_in_child", "Signal", "check_failure_category", "classify", "Stream", "__version__"]
+__all__ = [
+    "Call",
+    "Engine",
+    "after_fork_in_child",
+    "Signal",
+    "check_failure_category",
+    "classify",
+    "Stream",
+    "__version__",
+]
 
 __version__: str
 
