@@ -9,9 +9,11 @@ use std::time::Duration;
 use kalibr_engine::core::ids::{Bucket, Goal, PathId, Pipeline, SessionId, Timestamp};
 use kalibr_engine::core::path::PathSpec;
 use kalibr_engine::core::rules::Asked;
+use kalibr_engine::signals::turn::{Thresholds, Verdict};
 use kalibr_engine::upstream::ChatRequest;
 use kalibr_engine::{
-    CompleteRequest, Completion, Config, DecideRequest, Decision, EngineConfig, Home, Run, TextKind, Whose,
+    CompleteRequest, Completion, Config, DecideRequest, Decision, EngineConfig, Home, Run, TextKind,
+    TurnText, Whose,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -150,6 +152,22 @@ pub(crate) fn wait<T: Send>(
 impl Engine {
     fn parts(&self) -> PyResult<&Parts> {
         self.0.get()
+    }
+
+    /// How a follow-up message reads after what this engine remembers of the run before it.
+    pub(crate) fn verdict(
+        &self,
+        run: &dyn Fn(&kalibr_engine::Engine) -> Run,
+        text: TurnText<'_>,
+        at: Timestamp,
+    ) -> Option<Verdict> {
+        let engine = &self.parts().ok()?.engine;
+        Some(engine.verdict(run(engine), text, Some(at)))
+    }
+
+    /// How sure a message must be to become a signal, as this engine was configured.
+    pub(crate) fn thresholds(&self) -> Option<Thresholds> {
+        self.parts().ok().map(|parts| *parts.engine.thresholds())
     }
 
     fn complete_request(&self, body: &[u8], scope: Scope, timeout: Option<f64>) -> PyResult<CompleteRequest> {

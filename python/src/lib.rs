@@ -2,6 +2,7 @@
 //! wherever something may wait. What a Python user sees is the layer above it, in `python/kalibr`.
 
 mod call;
+mod classify;
 mod engine;
 mod errors;
 mod process;
@@ -16,6 +17,8 @@ mod _kalibr {
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
     #[pymodule_export]
     use crate::call::Call;
+    #[pymodule_export]
+    use crate::classify::classify;
     #[pymodule_export]
     use crate::engine::Engine;
     #[pymodule_export]

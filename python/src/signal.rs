@@ -11,7 +11,7 @@ use kalibr_engine::core::evidence::Strength;
 use kalibr_engine::core::ids::{Goal, SessionId, SignalId, Timestamp, TraceId};
 use kalibr_engine::core::outcome::FailureCategory;
 use kalibr_engine::core::path::PathSpec;
-use kalibr_engine::signals::turn::{Before, Verdict, classify};
+use kalibr_engine::signals::turn::{Prior, Verdict, classify};
 use kalibr_engine::signals::vocabulary::{self, SignalType};
 use kalibr_engine::{
     Edit, Engine, Fact, PrivateText, Run, RunReport, SignalError, SignalMeta, TurnText, Unsure,
@@ -171,10 +171,13 @@ impl Signal {
         signal(What::Action { about: about(trace_id, session_id)?, action, edit }, signal_id, at)
     }
 
-    /// A follow-up message, classified: the label, its probability, and what is to be sent of it, if anything. With
-    /// `keep`, its text is held for a classifier model where it asserts nothing.
+    /// A follow-up message, classified after what came before it as given, or as the engine, if it is open, remembers it:
+    /// the label, its probability, and what is to be sent of it, if anything. With `keep`, its text is held for a
+    /// classifier model where it asserts nothing.
     #[staticmethod]
-    #[pyo3(signature = (message, at, *, prompt=None, output=None, keep=false, trace_id=None, session_id=None, signal_id=None))]
+    #[pyo3(signature = (
+        message, at, *, prompt=None, output=None, keep=false, trace_id=None, session_id=None, signal_id=None, engine=None
+    ))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn turn(
         py: Python<'_>,
@@ -186,12 +189,18 @@ impl Signal {
         trace_id: Option<&str>,
         session_id: Option<&str>,
         signal_id: Option<&str>,
+        engine: Option<&crate::engine::Engine>,
     ) -> PyResult<(&'static str, f64, Option<Self>)> {
         let about = about(trace_id, session_id)?;
-        let read = py.detach(|| classify(message, &Before::default()));
+        let given = TurnText { message, prompt, answer: output };
+        let read = py.detach(|| {
+            let after =
+                engine.and_then(|engine| engine.verdict(&|engine| run(engine, &about), given, Timestamp(at)));
+            after.unwrap_or_else(|| classify(message, &Prior::of(prompt, output).before()))
+        });
         let (label, confidence) = (read.label.as_str(), read.confidence());
         let unclear = keep && read.asserted.is_none();
-        let text = unclear.then(|| Held::of(TurnText { message, prompt, answer: output })).flatten();
+        let text = unclear.then(|| Held::of(given)).flatten();
         let says_something = read.asserted.is_some() || text.is_some() || matches!(about, About::Session(_));
         let turn =
             says_something.then(|| signal(What::Turn { about, read, text }, signal_id, at)).transpose()?;

@@ -11,6 +11,10 @@
 //! objective = { mode = "cheapest_within", delta = 0.05 }
 //! limits = { max_cost_usd = 0.02, slo = { latency_ms = 3000 } }
 //!
+//! # Nine of ten verdicts on follow-up messages that become signals are to be right; fewer become some at 0.95.
+//! [turns]
+//! precision = 0.9
+//!
 //! [prices."local/llama"]
 //! input = 0.1
 //! output = 0.4
@@ -35,6 +39,7 @@ use kalibr_core::ids::Goal;
 use kalibr_core::objective::{Limits, Objective, Price};
 use kalibr_core::path::PathSpec;
 use kalibr_core::safety::{Guarantee, Risk, UserCap};
+use kalibr_signals::turn::DEFAULT_PRECISION;
 use kalibr_upstream::{ProviderConfig, Providers, ProvidersConfig, Upstream};
 use serde::Deserialize;
 
@@ -56,6 +61,8 @@ pub struct Config {
     pub providers: BTreeMap<String, ProviderConfig>,
     /// Goals that exist from the start; the file's word on their paths and settings is final at every start.
     pub goals: BTreeMap<String, GoalConfig>,
+    /// How follow-up messages are read.
+    pub turns: TurnsConfig,
     /// The model that is asked about follow-up messages which the local classifier cannot tell; none unless set.
     pub classifier: Option<ClassifierConfig>,
     /// When sessions have ended.
@@ -64,6 +71,21 @@ pub struct Config {
     pub privacy: Privacy,
     /// What the server reads.
     pub server: toml::Table,
+}
+
+/// How follow-up messages are read.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TurnsConfig {
+    /// The share of verdicts that become signals that is to be right, from 0 to 1: see [`kalibr_signals::turn::Thresholds::for_precision`].
+    /// Above 0.99 none becomes one.
+    pub precision: f64,
+}
+
+impl Default for TurnsConfig {
+    fn default() -> Self {
+        Self { precision: DEFAULT_PRECISION }
+    }
 }
 
 /// A goal as configuration files and requests spell it.
@@ -163,6 +185,9 @@ impl Config {
             if let Some(error) = goal.settings().problem(&goal.paths) {
                 return Err(problem(format!("goal {name:?}: {error}")));
             }
+        }
+        if !(0.0..=1.0).contains(&config.turns.precision) {
+            return Err(problem("[turns] precision is a share from 0 to 1, for example 0.9".to_owned()));
         }
         Ok(config)
     }

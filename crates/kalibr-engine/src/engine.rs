@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use kalibr_core::ids::{Goal, HashKey, KeyedHash, SessionId, TraceId};
 use kalibr_core::objective::Price;
 use kalibr_core::path::{MAX_PATHS, PathSpec};
+use kalibr_signals::turn::Thresholds;
 use kalibr_store::{Ack, Fact, Ledger, PathUpdate, SqliteLedger, StoreError, Writer, WriterConfig};
 use kalibr_upstream::{Prices, Upstream};
 
@@ -46,6 +47,8 @@ pub struct EngineConfig {
     pub refresh: Refresh,
     /// Bounds of the queue before the ledger.
     pub writer: WriterConfig,
+    /// How sure a follow-up message must be to become a signal.
+    pub thresholds: Thresholds,
     /// The model that is asked about follow-up messages which the local classifier cannot tell, if one is configured.
     pub classifier: Option<ClassifierSetup>,
     /// When sessions have ended.
@@ -83,6 +86,7 @@ impl EngineConfig {
             prices: config.prices.clone(),
             refresh: Refresh::default(),
             writer: WriterConfig::default(),
+            thresholds: Thresholds::for_precision(config.turns.precision),
             classifier: ClassifierSetup::of(config, env)?,
             sessions: config.sessions,
             privacy: config.privacy,
@@ -113,6 +117,7 @@ struct Inner {
     seed: u64,
     draws: AtomicU64,
     traces: Traces,
+    thresholds: Thresholds,
     printer: Printer,
 }
 
@@ -236,6 +241,7 @@ impl Engine {
             draws: AtomicU64::new(0),
             traces: Traces::new(),
             printer,
+            thresholds: config.thresholds,
         })))
     }
 
@@ -429,6 +435,11 @@ impl Engine {
 
     pub(crate) fn prices(&self) -> &Prices {
         self.0.learned.prices()
+    }
+
+    /// How sure a follow-up message must be to become a signal.
+    pub fn thresholds(&self) -> &Thresholds {
+        &self.0.thresholds
     }
 
     pub(crate) fn privacy(&self) -> Privacy {

@@ -79,7 +79,7 @@ pub use classifier::{ClassifierConfig, ClassifierInfo, ClassifierSetup, TurnText
 pub use clock::{Clock, moment};
 pub use complete::{CompleteRequest, Completion, CompletionStream};
 pub use confidence::{ChangeInfo, Conclusion};
-pub use config::{Config, GoalConfig, toml_problem};
+pub use config::{Config, GoalConfig, TurnsConfig, toml_problem};
 pub use decide::{DecideRequest, Decision, Reason};
 pub use doctor::{Checkup, WrongCounter, checkup};
 pub use edit::Edit;

@@ -11,7 +11,7 @@ use kalibr_core::evidence::{Signal, Source, Strength, Value};
 use kalibr_core::ids::{Goal, KeyedHash, PathId, SignalId, Timestamp, TraceId};
 use kalibr_core::path::PathSpec;
 use kalibr_signals::momentum::Reading;
-use kalibr_signals::turn::{Before, Verdict, classify};
+use kalibr_signals::turn::{Before, Prior, Verdict, classify_with};
 use kalibr_signals::vocabulary::{self, SignalType};
 use kalibr_store::{
     About, Ack, AnchorFact, DecisionFact, DecisionKind, Fact, PathUpdate, PrintOf, Receipt, SignalFact,
@@ -23,7 +23,7 @@ use crate::classifier::{TurnText, Unsure};
 use crate::engine::Engine;
 use crate::error::{GoalError, SignalError};
 use crate::goal::GoalState;
-use crate::prints::Text;
+use crate::prints::{Prints, Text};
 
 /// Which run a signal is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,16 +145,27 @@ impl Engine {
         self.fact(Run::Session(session), source, value, strength, Strength::ONE, meta)
     }
 
-    /// A follow-up message, classified. The message itself goes nowhere; where it asserts nothing and a classifier model is
-    /// configured, that model is asked about it later, see [`Engine::classifier`].
+    /// A follow-up message, classified: see [`Engine::verdict`]. The message itself goes nowhere; where it asserts nothing
+    /// and a classifier model is configured, that model is asked about it later, see [`Engine::classifier`].
     pub fn turn<'a>(&self, run: Run, text: impl Into<TurnText<'a>>, meta: SignalMeta) -> ReportedTurn {
         let text = text.into();
-        let verdict = classify(text.message, &Before::default());
-        let unsure = (self.has_classifier() && verdict.asserted.is_none()).then(|| Unsure::of(text));
-        self.turned(run, verdict, unsure, meta)
+        let verdict = self.verdict(run, text, meta.at);
+        self.turn_read(run, verdict, text, meta)
     }
 
-    /// As [`Engine::turn`], of a message that was classified before. `text` is what a classifier model may be asked about.
+    /// As [`Engine::turn`], and what only the ledger knows of the run before it is looked up: see
+    /// [`Engine::verdict_after`].
+    pub async fn turn_after(&self, run: Run, text: TurnText<'_>, meta: SignalMeta) -> ReportedTurn {
+        let verdict = self.verdict_after(run, text, meta.at).await;
+        self.turn_read(run, verdict, text, meta)
+    }
+
+    fn turn_read(&self, run: Run, verdict: Verdict, text: TurnText<'_>, meta: SignalMeta) -> ReportedTurn {
+        let unsure = self.has_classifier() && verdict.asserted.is_none();
+        self.turned(run, verdict, unsure.then(|| Unsure::of(text)), meta)
+    }
+
+    /// What to send of a message that was classified before. `text` is what a classifier model may be asked about.
     pub fn turned(&self, run: Run, verdict: Verdict, text: Option<Unsure>, meta: SignalMeta) -> ReportedTurn {
         let id = meta.id.unwrap_or_else(fresh_signal_id);
         let at = self.event_time(meta.at);
@@ -174,6 +185,44 @@ impl Engine {
                 |(second, text)| second.ask(text, about(run), id.clone(), at, &self.learned().turn_model()),
             );
         ReportedTurn { verdict, id, asked, facts }
+    }
+
+    /// How a follow-up message reads after the prompt and the answer that the caller passes along, or else after what this
+    /// process remembers of the run before it. Never waits: what only the ledger knows of the run,
+    /// [`Engine::verdict_after`] looks up.
+    pub fn verdict<'a>(&self, run: Run, text: impl Into<TurnText<'a>>, at: Option<Timestamp>) -> Verdict {
+        let text = text.into();
+        self.read_given(text).unwrap_or_else(|| {
+            self.read_turn(self.recent_prints(run, self.event_time(at)).as_ref(), text.message)
+        })
+    }
+
+    /// As [`Engine::verdict`], after what is kept of the run before it in memory or in the ledger. A ledger that cannot be
+    /// read costs what it knows of the run, and not the verdict.
+    pub async fn verdict_after(&self, run: Run, text: TurnText<'_>, at: Option<Timestamp>) -> Verdict {
+        if let Some(verdict) = self.read_given(text) {
+            return verdict;
+        }
+        let prints = self.prints(run, self.event_time(at)).await.ok().flatten();
+        self.read_turn(prints.as_ref(), text.message)
+    }
+
+    /// How a follow-up message reads to whoever knows what came before it; nothing is looked up, kept or recorded.
+    pub fn read(&self, message: &str, before: &Before<'_>) -> Verdict {
+        classify_with(message, before, self.thresholds())
+    }
+
+    fn read_given(&self, text: TurnText<'_>) -> Option<Verdict> {
+        if text.prompt.is_none() && text.answer.is_none() {
+            return None;
+        }
+        Some(self.read(text.message, &Prior::of(text.prompt, text.answer).before()))
+    }
+
+    fn read_turn(&self, before: Option<&Prints>, message: &str) -> Verdict {
+        let known =
+            before.map(|prints| Before::of(&prints.key, prints.prompt.as_ref(), prints.answer.as_ref()));
+        self.read(message, &known.unwrap_or_default())
     }
 
     /// What the user did with the answer. `edit_ratio` is how much of it was changed, from 0 to 1, for

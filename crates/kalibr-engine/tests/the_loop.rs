@@ -252,6 +252,36 @@ fn a_follow_up_that_says_nothing_of_the_answer_is_no_signal() {
     engine.close(PATIENCE);
 }
 
+#[tokio::test]
+async fn a_follow_up_is_read_after_what_is_kept_of_the_run_before_it_also_by_a_later_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let request = "Sort this list of words by their length, longest first";
+    let engine = open(folder.path());
+    put(&engine, &["sim/good"]);
+    let session = engine.session_hash(&SessionId::new("s").unwrap());
+    let stranger = engine.session_hash(&SessionId::new("t").unwrap());
+    let report = RunReport {
+        goal: Some(goal()),
+        model: Some("sim/good".to_owned()),
+        prompt: Some(request.into()),
+        output: Some("fig, apple".into()),
+        ..RunReport::default()
+    };
+    engine.send(engine.run(Some(session), &report).unwrap().facts).unwrap();
+    assert!(engine.flush(PATIENCE));
+    let alone = engine.verdict(Run::Session(stranger), request, None).rejection;
+    let again = engine.verdict(Run::Session(session), request, None).rejection;
+    assert!(again > alone, "{again} {alone}");
+    assert_eq!(engine.verdict_after(Run::Session(session), request.into(), None).await.rejection, again);
+    engine.close(PATIENCE);
+
+    // What is in no memory is in the ledger.
+    let engine = open(folder.path());
+    assert_eq!(engine.verdict(Run::Session(session), request, None).rejection, alone);
+    assert_eq!(engine.verdict_after(Run::Session(session), request.into(), None).await.rejection, again);
+    engine.close(PATIENCE);
+}
+
 #[test]
 fn a_withdrawn_signal_leaves_no_trace_in_what_was_learned() {
     let folder = tempfile::tempdir().unwrap();

@@ -25,6 +25,7 @@
 mod app;
 mod body;
 mod chat;
+mod classify;
 mod config;
 mod decisions;
 mod error;

@@ -7,7 +7,7 @@ use axum::routing::{delete, get, post};
 
 use crate::app::App;
 use crate::error::ApiError;
-use crate::{chat, decisions, goals, guard, health, models, people, replay, sessions, signals};
+use crate::{chat, classify, decisions, goals, guard, health, models, people, replay, sessions, signals};
 
 pub(crate) fn router(app: App) -> Router {
     Router::new()
@@ -23,6 +23,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/v1/goals/{name}/thaw", post(goals::thaw))
         .route("/v1/goals/{name}/reset", post(goals::reset).delete(goals::undo_reset))
         .route("/v1/goals/{name}/resume", post(goals::resume))
+        .route("/v1/classify", post(classify::one))
         .route("/v1/signals", post(signals::create))
         .route("/v1/signals/{id}", delete(signals::withdraw))
         .route("/v1/sessions/{id}", delete(people::erase_session))

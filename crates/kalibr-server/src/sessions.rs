@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use kalibr_engine::core::ids::{SessionId, SignalId};
-use kalibr_engine::signals::turn::{TurnLabel, Verdict};
+use kalibr_engine::signals::turn::{Probabilities, TurnLabel, Verdict};
 use kalibr_engine::{PrivateText, Run, RunReport, TextKind, TurnText};
 use serde::Serialize;
 use serde_json::json;
@@ -73,22 +73,11 @@ struct TurnBody {
     joined: bool,
 }
 
-#[derive(Serialize)]
-struct Probabilities {
-    acceptance: f64,
-    rejection: f64,
-    continuation: f64,
-}
-
 impl TurnBody {
     fn new(verdict: &Verdict, pending: bool) -> Self {
         Self {
             label: verdict.label,
-            probabilities: Probabilities {
-                acceptance: verdict.acceptance,
-                rejection: verdict.rejection,
-                continuation: verdict.continuation,
-            },
+            probabilities: Probabilities::from(verdict),
             asserted: verdict.asserted.is_some(),
             pending,
             signal_id: None,
@@ -108,7 +97,7 @@ pub(crate) async fn turn(
     body.none_left()?;
     let run = Run::Session(app.engine.session_hash(&session));
     let text = TurnText { message: &message, prompt: prompt.as_deref(), answer: answer.as_deref() };
-    let turn = app.engine.turn(run, text, meta);
+    let turn = app.engine.turn_after(run, text, meta).await;
     app.engine.keep_text(run, TextKind::UserMessage, &message);
     let mut answer = TurnBody::new(&turn.verdict, turn.asked);
     answer.signal_id = (answer.asserted || turn.asked).then_some(turn.id);

@@ -253,7 +253,8 @@ impl Fingerprint {
         let (&tokens, symbols) = rest.split_first_chunk::<4>().ok_or(Malformed::Bytes)?;
         let tokens = u32::from_le_bytes(tokens);
         let whole = level == 0 && tokens as usize == symbols.len();
-        let sampled = level > 0 && tokens as usize > MAX_SYMBOLS && rounded(tokens) == tokens;
+        // The first lengths beyond a whole fingerprint are rounded down to its own.
+        let sampled = level > 0 && tokens as usize >= MAX_SYMBOLS && rounded(tokens) == tokens;
         if level > MAX_LEVEL || symbols.len() > MAX_SYMBOLS || !(whole || sampled) {
             return Err(Malformed::Bytes);
         }

@@ -4,22 +4,37 @@
 //! classifier must be able to keep silent, and its errors must be silences. Looking for keywords as substrings does
 //! the opposite: it finds "no" in "I know" and takes a request to go on for a rejection.
 
+mod before;
+mod cues;
+mod dimension;
+mod features;
+mod fold;
+mod model;
+mod page;
 mod phrases;
+mod told;
+pub mod training;
 mod weigh;
 mod words;
 
-use std::marker::PhantomData;
+use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use kalibr_core::evidence::Value;
 use serde::{Deserialize, Serialize};
 
-/// No more of a message than this is read: verdicts come early, pasted text comes late, and work stays bounded.
-pub const MAX_CHARS: usize = 4_000;
+pub use before::{Before, Prior};
+use features::Features;
+use model::MODEL;
+pub use told::{Probabilities, Told};
 
-/// Log-odds of an acceptance or rejection before a word is read: continuation is the rule.
-const PRIOR: f64 = -2.5;
-/// More evidence than this for one side adds nothing: repetition is no proof.
-const MOST: f64 = 7.0;
+/// Characters at the beginning of a message that are read: verdicts come early, and work stays bounded.
+pub const HEAD: usize = 3_000;
+/// Characters at the end that are read as well: some verdicts come after what was pasted.
+pub const TAIL: usize = 1_000;
+
+/// How many of the verdicts that are asserted are to be right, if the operator does not say.
+pub const DEFAULT_PRECISION: f64 = 0.9;
 
 /// What a follow-up message does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -70,6 +85,87 @@ pub enum Clue {
     Praise,
     /// Phrases that read as a complaint about it.
     Complaint,
+    /// Praise that is as often meant as the opposite.
+    Irony,
+    /// Thanks, and whether they close or open a new request.
+    Thanks,
+    /// A request for something new.
+    Request,
+    /// A turn such as "but".
+    Contrast,
+    /// A bare "yes" or "no".
+    BareAnswer,
+    /// Questions.
+    Question,
+    /// Exclamation marks, dots, capitals, quotation marks.
+    Emphasis,
+    /// Emoji and emoticons.
+    Faces,
+    /// How long the message is.
+    Length,
+    /// Pasted code and figures.
+    PastedCode,
+    /// Pasted error messages and stack traces.
+    PastedError,
+    /// It repeats the request before, or parts of it.
+    RepeatsPrompt,
+    /// It repeats parts of the answer.
+    QuotesAnswer,
+    /// Words, and words in a row.
+    Words,
+    /// Words under a negation.
+    NegatedWords,
+    /// How the message or one of its clauses opens.
+    Opening,
+    /// A short message as a whole.
+    WholeMessage,
+    /// Letters in a row: endings, typing slips.
+    Letters,
+    /// Characters of scripts without spaces.
+    Characters,
+}
+
+impl Clue {
+    /// Its name, as it is written in answers and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Praise => "praise",
+            Self::Complaint => "complaint",
+            Self::Irony => "irony",
+            Self::Thanks => "thanks",
+            Self::Request => "request",
+            Self::Contrast => "contrast",
+            Self::BareAnswer => "bare_answer",
+            Self::Question => "question",
+            Self::Emphasis => "emphasis",
+            Self::Faces => "faces",
+            Self::Length => "length",
+            Self::PastedCode => "pasted_code",
+            Self::PastedError => "pasted_error",
+            Self::RepeatsPrompt => "repeats_prompt",
+            Self::QuotesAnswer => "quotes_answer",
+            Self::Words => "words",
+            Self::NegatedWords => "negated_words",
+            Self::Opening => "opening",
+            Self::WholeMessage => "whole_message",
+            Self::Letters => "letters",
+            Self::Characters => "characters",
+        }
+    }
+}
+
+impl Dimension {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Length => "length",
+            Self::Tone => "tone",
+            Self::Format => "format",
+            Self::Content => "content",
+            Self::Factuality => "factuality",
+            Self::Completeness => "completeness",
+        }
+    }
 }
 
 /// A clue, and how much it added to the log-odds of the label against the others; negative where it spoke against it.
@@ -79,14 +175,6 @@ pub struct Reason {
     pub clue: Clue,
     /// What it added, in nats.
     pub contribution: f64,
-}
-
-/// What came before a message, as far as it is known.
-///
-/// A prompt or an answer is never kept as text, so what is known of one is its keyed fingerprint.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Before<'a> {
-    known: PhantomData<&'a ()>,
 }
 
 /// How a message was read.
@@ -110,6 +198,19 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// Of a message that holds nothing: silence is no verdict.
+    fn silent() -> Self {
+        Self {
+            label: TurnLabel::Continuation,
+            acceptance: 0.0,
+            rejection: 0.0,
+            continuation: 1.0,
+            asserted: None,
+            dimension: None,
+            reasons: Vec::new(),
+        }
+    }
+
     /// The probability of [`label`](Self::label), in 1/3..=1.
     pub fn confidence(&self) -> f64 {
         match self.label {
@@ -129,17 +230,29 @@ pub struct Thresholds {
     pub rejection: f64,
 }
 
+impl Thresholds {
+    /// The lowest at which so large a share of asserted verdicts is right, by the calibration on held-out messages: from
+    /// the model's table, the next higher row. Beyond the table, and for what is not a number, nothing is asserted.
+    pub fn for_precision(precision: f64) -> Self {
+        let line = MODEL.lines.iter().find(|line| f64::from(line.precision) >= precision - 1e-6);
+        line.map_or(Self { acceptance: 2.0, rejection: 2.0 }, |line| Self {
+            acceptance: line.acceptance.into(),
+            rejection: line.rejection.into(),
+        })
+    }
+}
+
 impl Default for Thresholds {
-    /// Just below what one firm phrase gives by itself, and far above a hint: whoever says "this is wrong" is heard,
-    /// whoever says "please correct the date" is not taken to have rejected.
+    /// For [`DEFAULT_PRECISION`].
     fn default() -> Self {
-        Self { acceptance: 0.8, rejection: 0.8 }
+        static DEFAULT: LazyLock<Thresholds> = LazyLock::new(|| Thresholds::for_precision(DEFAULT_PRECISION));
+        *DEFAULT
     }
 }
 
 /// Classifies a follow-up message at the default [`Thresholds`].
 ///
-/// Any text is fine; of a long one the first [`MAX_CHARS`] characters are read.
+/// Any text is fine; of a long one the first [`HEAD`] and the last [`TAIL`] characters are read.
 ///
 /// ```
 /// use kalibr_core::evidence::Value;
@@ -156,29 +269,46 @@ pub fn classify(message: &str, before: &Before<'_>) -> Verdict {
 
 /// Classifies a follow-up message, asserting only what reaches its threshold.
 ///
-/// A low threshold still asserts only the most probable label.
-pub fn classify_with(message: &str, _before: &Before<'_>, thresholds: &Thresholds) -> Verdict {
-    let (praise, complaint) = weigh::weigh(&words::clauses(message, MAX_CHARS));
-    let odds = |evidence: f64| (PRIOR + evidence.clamp(0.0, MOST)).exp();
-    let (accept, reject) = (odds(praise), odds(complaint));
-    let total = 1.0 + accept + reject;
-    let (acceptance, rejection) = (accept / total, reject / total);
-    let (label, sign, asserted) = if accept.max(reject) <= 1.0 {
-        (TurnLabel::Continuation, -1.0, None)
-    } else if accept > reject {
-        let asserted = (acceptance >= thresholds.acceptance).then_some(Value::Acceptance);
-        (TurnLabel::Acceptance, 1.0, asserted)
+/// A low threshold still asserts only the most probable label. A message without a word or a sign asserts nothing, nor
+/// does one of bare words like "no" and "ok", which answer a question as often as they judge.
+pub fn classify_with(message: &str, before: &Before<'_>, thresholds: &Thresholds) -> Verdict {
+    let features = Features::of(&excerpt(message), before);
+    if features.empty {
+        return Verdict::silent();
+    }
+    let read = MODEL.read(&features);
+    let [acceptance, rejection, continuation] = read.probabilities;
+    let (label, value, probability, threshold) = if continuation >= acceptance.max(rejection) {
+        (TurnLabel::Continuation, None, continuation, f64::INFINITY)
+    } else if acceptance > rejection {
+        (TurnLabel::Acceptance, Some(Value::Acceptance), acceptance, thresholds.acceptance)
     } else {
-        let asserted = (rejection >= thresholds.rejection).then_some(Value::Rejection);
-        (TurnLabel::Rejection, 1.0, asserted)
+        (TurnLabel::Rejection, Some(Value::Rejection), rejection, thresholds.rejection)
     };
-    let mut reasons = vec![
-        Reason { clue: Clue::Praise, contribution: sign * praise },
-        Reason { clue: Clue::Complaint, contribution: sign * complaint },
-    ];
-    reasons.retain(|reason| reason.contribution != 0.0);
-    reasons.sort_by(|a, b| b.contribution.abs().total_cmp(&a.contribution.abs()));
-    Verdict { label, acceptance, rejection, continuation: 1.0 / total, asserted, dimension: None, reasons }
+    let index = [TurnLabel::Acceptance, TurnLabel::Rejection, TurnLabel::Continuation]
+        .iter()
+        .position(|known| *known == label)
+        .unwrap_or_default();
+    Verdict {
+        label,
+        acceptance,
+        rejection,
+        continuation,
+        asserted: value
+            .filter(|_| probability >= threshold && !features.bare && !features.phrases_contradict(label)),
+        dimension: if label == TurnLabel::Rejection { features.dimension() } else { None },
+        reasons: MODEL.reasons(&read, index),
+    }
+}
+
+/// What is read of a message.
+fn excerpt(message: &str) -> Cow<'_, str> {
+    let Some((head, _)) = message.char_indices().nth(HEAD) else { return message.into() };
+    let Some((tail, _)) = message[head..].char_indices().rev().nth(TAIL - 1) else { return message.into() };
+    if tail == 0 {
+        return message.into();
+    }
+    format!("{}\n{}", &message[..head], &message[head + tail..]).into()
 }
 
 #[cfg(test)]

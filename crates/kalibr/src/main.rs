@@ -1,6 +1,7 @@
 //! `kalibr`: a self-hosted LLM gateway that learns from what users did with an answer.
 
 mod change;
+mod classify;
 mod demo;
 mod doctor;
 mod people;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use kalibr_engine::core::ids::Goal;
+use kalibr_engine::signals::turn::Thresholds;
 use kalibr_engine::{Config, Engine, EngineConfig, Home};
 
 /// Route each request to the model, tools and parameters that have been working for real users.
@@ -87,6 +89,8 @@ enum Command {
     Erase(people::Erase),
     /// Write all that is held of somebody, as lines of JSON: what `kalibr erase` would erase.
     Export(people::Export),
+    /// Tell how a follow-up message reads: does it accept the answer before it, reject it, or just go on.
+    Classify(classify::Arguments),
     /// Check that what was learned is what happened: count everything again from the facts and compare.
     Doctor {
         /// Put wrong counters right. Nothing need be stopped.
@@ -128,6 +132,7 @@ fn main() -> ExitCode {
         Command::Replay(asked) => replay::replay(asked, open),
         Command::Erase(asked) => open().and_then(|engine| people::erase(engine.as_ref(), &asked)),
         Command::Export(asked) => open().and_then(|engine| people::export(engine.as_ref(), &asked)),
+        Command::Classify(asked) => thresholds().and_then(|sure| classify::classify(&asked, &sure)),
         Command::Doctor { repair, json } => {
             Home::from_env(&env).map_err(Into::into).and_then(|home| doctor::doctor(&home, repair, json))
         }
@@ -156,6 +161,13 @@ fn env(name: &str) -> Option<String> {
 fn config(home: &Home, file: Option<&std::path::Path>) -> anyhow::Result<Config> {
     let default = home.config();
     Ok(Config::load(file.unwrap_or(&default), file.is_some())?)
+}
+
+/// How sure a message must be to become a signal, by the configuration.
+fn thresholds() -> anyhow::Result<Thresholds> {
+    let file = env("KALIBR_CONFIG").map(PathBuf::from);
+    let config = config(&Home::from_env(&env)?, file.as_deref())?;
+    Ok(Thresholds::for_precision(config.turns.precision))
 }
 
 /// An engine on the data folder of this user; `None` where there is no ledger yet. Looking must not create one: a

@@ -38,6 +38,7 @@ from kalibr.feedback import flush
 from kalibr.response import JsonObject, Response
 from kalibr.router import Router
 from kalibr.runs import TrackedRun, track_run
+from kalibr.satisfaction import Satisfaction, classify_satisfaction
 from kalibr.stream import AsyncStream, Stream
 
 __all__ = [
@@ -54,12 +55,14 @@ __all__ = [
     "QueueFullError",
     "Response",
     "Router",
+    "Satisfaction",
     "StoreError",
     "Stream",
     "TrackedRun",
     "UnknownGoalError",
     "__version__",
     "classifier",
+    "classify_satisfaction",
     "close",
     "erase",
     "errors",

@@ -4,7 +4,16 @@ from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import Any, final
 
-__all__ = ["Call", "Engine", "after_fork_in_child", "Signal", "check_failure_category", "Stream", "__version__"]
+__all__ = [
+    "Call",
+    "Engine",
+    "after_fork_in_child",
+    "Signal",
+    "check_failure_category",
+    "classify",
+    "Stream",
+    "__version__",
+]
 
 __version__: str
 
@@ -12,6 +21,12 @@ _Done = Callable[[Any, BaseException | None], None]
 
 def after_fork_in_child() -> None: ...
 def check_failure_category(name: str) -> None: ...
+def classify(
+    message: str,
+    prior_output: str | None = None,
+    prior_user_prompt: str | None = None,
+    engine: Engine | None = None,
+) -> str: ...
 
 @final
 class Call:
@@ -53,6 +68,7 @@ class Signal:
         trace_id: str | None = None,
         session_id: str | None = None,
         signal_id: str | None = None,
+        engine: Engine | None = None,
     ) -> tuple[str, float, Signal | None]: ...
     @staticmethod
     def metric(

@@ -322,6 +322,7 @@ def report_user_turn(
             output=_readable(output) if isinstance(output, str) else None,
             keep=engine is None or engine.has_classifier(),
             signal_id=signal_id,
+            engine=engine,
             **about,
         )
         _send.keep("user_message", user_message, about)

@@ -49,6 +49,9 @@ const OTHERS: &str = r#"
 /v1/sessions/s/turns | {} | invalid_field | user_message
 /v1/sessions/s/turns | {"user_message": null} | invalid_field | user_message
 /v1/sessions/s/turns | {"user_message": "This is wrong.", "id": "a/b"} | invalid_field | slash
+/v1/classify | {} | invalid_field | user_message
+/v1/classify | {"user_message": "x", "prior": "y"} | invalid_field | prior
+/v1/classify | {"user_message": 1} | invalid_field | text
 /v1/sessions/s/end | {"satisfied": 1} | invalid_field | satisfied
 /v1/sessions/s/runs | {} | missing_field | trace_id
 /v1/sessions/s/runs | {"goal": "g"} | missing_field | model

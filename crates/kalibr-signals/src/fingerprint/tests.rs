@@ -148,3 +148,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_text_just_longer_than_a_fingerprint_is_read_back() {
+    for count in MAX_SYMBOLS - 1..MAX_SYMBOLS + 40 {
+        let print = of(&words(0, count));
+        assert_eq!(Fingerprint::from_bytes(&print.to_bytes()), Ok(print), "{count} tokens");
+    }
+}

@@ -31,8 +31,21 @@ struct Finding {
     sentence: usize,
 }
 
-/// The evidence for acceptance and for rejection.
-pub(super) fn weigh(clauses: &[Clause]) -> (f64, f64) {
+/// What the phrases of a message say.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Weighed {
+    /// Evidence of praise, in nats.
+    pub(super) praise: f64,
+    /// Evidence of complaint, in nats.
+    pub(super) complaint: f64,
+    /// Praise that is as often meant as the opposite.
+    pub(super) ironic: bool,
+    /// Something new is asked for.
+    pub(super) requested: bool,
+}
+
+/// Weighs the phrases of a message.
+pub(super) fn weigh(clauses: &[Clause]) -> Weighed {
     let length: usize = clauses.iter().map(|clause| clause.words.len()).sum();
     let any_word_of =
         |list: &[&str]| clauses.iter().flat_map(|c| &c.words).any(|w| list.contains(&w.as_str()));
@@ -62,7 +75,7 @@ pub(super) fn weigh(clauses: &[Clause]) -> (f64, f64) {
     if requested || ironic || length > PRAISE_WORDS || (complaint == 0.0 && any_word_of(phrases::TROUBLE)) {
         praise = (praise * DOUBTFUL).min(HARDLY_PRAISE);
     }
-    (praise, complaint)
+    Weighed { praise, complaint, ironic, requested }
 }
 
 /// Whether a clause asks for something new. What "redo" and its like ask for is not new.

@@ -1,0 +1,204 @@
+"""Trains the turn classifier, calibrates it on held-out folds, and writes its weights.
+
+    python bench/turns/train.py DATA_FOLDER [--program target/release/kalibr-bench-turns]
+
+writes `crates/kalibr-signals/src/turn/weights.bin`, and the folds' probabilities for `evaluate.py` to the cache folder.
+
+Two linear models over the same features: one of collected messages, one of authored phrases. Trained together they
+spoil each other, because phrases that were written to a label are short and plain where real messages are not. How far
+each is believed, which depends on how much of a message the first one knows, is learned on held-out folds, and
+calibrates both.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.model_selection import GroupKFold
+
+from calibration import Blend, blend, thresholds
+from model import Linear, Quantised, fit
+from sets import HERE, LANGUAGES, SLOTS, Set, composed, featurise, phrases, read, varied
+
+ROOT = HERE.parent.parent
+WEIGHTS = ROOT / "crates/kalibr-signals/src/turn/weights.bin"
+PROGRAM = ROOT / "target/release/kalibr-bench-turns"
+CACHE = ROOT / "target/bench-turns"
+FOLDS = 5
+REAL = ("codechat_weak", "iard", "hwu64", "clinc")
+AUTHORED = ("english", "everyday", "developer", "foreign")
+POOLS = ({"codechat_weak": 1.0, "iard": 1.0}, {"codechat_weak": 1.0, "iard": 1.0, "hwu64": 0.5, "clinc": 0.5})
+"""By which folds the thresholds of acceptances and of rejections are chosen, and what a row of each set counts. The
+templated sets are easier than real life, most of all in praise."""
+PRECISIONS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one of the two models is trained: what a row of each set counts, whose intercept each set has (0 is the one
+    that is used), and the penalties."""
+
+    weights: dict[str, float]
+    domains: dict[str, int]
+    penalty: float
+    number_penalty: float
+    domain_penalty: float = 0.02
+
+
+# Production's follow-ups are like real developers', so theirs is the intercept that is used.
+COLLECTED = Recipe(
+    weights={"codechat_weak": 1.0, "iard": 1.0, "hwu64": 0.3, "clinc": 0.3},
+    domains={"codechat_weak": 0, "iard": 1, "hwu64": 2, "clinc": 2},
+    penalty=0.3,
+    number_penalty=0.1,
+)
+WRITTEN = Recipe(
+    weights={"english": 1.0, "everyday": 0.5, "developer": 0.3, "foreign": 1.0},
+    domains=dict.fromkeys(AUTHORED, 0),
+    penalty=0.1,
+    number_penalty=0.3,
+)
+RECIPES = (COLLECTED, WRITTEN)
+BLEND_WEIGHTS = {
+    **{"codechat_weak": 1.0, "iard": 1.0, "hwu64": 0.3, "clinc": 0.3},
+    **{"english": 0.15, "everyday": 0.15, "developer": 0.0, "foreign": 0.5},
+}
+
+
+def load(data: Path, program: Path) -> dict[str, Set]:
+    sets = {name: featurise(program, name, read(data / f"turns/{name}.jsonl")) for name in REAL}
+    sets["english"] = featurise(program, "english", varied(phrases("en"), seed=1))
+    foreign = varied([row for language in LANGUAGES[1:] for row in phrases(language)], seed=2)
+    sets["foreign"] = featurise(program, "foreign", foreign)
+    sets["developer"] = featurise(program, "developer", composed("developer", 1500, seed=3))
+    sets["everyday"] = featurise(program, "everyday", composed("everyday", 2500, seed=4))
+    return sets
+
+
+def train(sets: dict[str, Set], recipe: Recipe, kept: dict[str, np.ndarray]) -> Quantised:
+    """Fits a model to the rows that `kept` says, as it will be shipped: with its intercept 0 and quantised."""
+    names = list(recipe.weights)
+    model: Linear = fit(
+        sp.vstack([sets[name].pieces[kept[name]] for name in names]).tocsr(),
+        np.vstack([sets[name].numbers[kept[name]] for name in names]).astype(float),
+        np.concatenate([np.full(kept[name].sum(), recipe.domains[name]) for name in names]),
+        np.concatenate([np.eye(3)[sets[name].labels[kept[name]]] for name in names]),
+        np.concatenate([np.full(kept[name].sum(), recipe.weights[name]) for name in names]),
+        penalty=recipe.penalty,
+        number_penalty=recipe.number_penalty,
+        domain_penalty=recipe.domain_penalty,
+    )
+    return Quantised.of(model, domain=0)
+
+
+def folds_of(sets: dict[str, Set]) -> dict[str, np.ndarray]:
+    """The fold of each row; rows of one group share theirs."""
+    folds = {}
+    for name, s in sets.items():
+        folds[name] = np.zeros(len(s.rows), int)
+        split = GroupKFold(FOLDS, shuffle=True, random_state=0).split(s.rows, s.labels, s.groups)
+        for number, (_, tested) in enumerate(split):
+            folds[name][tested] = number
+    return folds
+
+
+def _one(task: tuple[dict[str, Set], Recipe, dict[str, np.ndarray]]) -> Quantised:
+    return train(*task)
+
+
+def models(sets: dict[str, Set], folds: dict[str, np.ndarray], jobs: int) -> list[tuple[Quantised, ...]]:
+    """Both models for each fold, without its rows; and last both of all rows."""
+    kept = [{name: fold != number for name, fold in folds.items()} for number in range(FOLDS)]
+    kept.append({name: np.ones(len(fold), bool) for name, fold in folds.items()})
+    tasks = []
+    for rows in kept:
+        for recipe in RECIPES:
+            tasks.append(({name: sets[name] for name in recipe.weights}, recipe, rows))
+    with ProcessPoolExecutor(jobs) as pool:
+        made = _watched(pool.map(_one, tasks), len(tasks))
+    return list(zip(made[::2], made[1::2], strict=True))
+
+
+def _watched(made: Iterable[Quantised], count: int) -> list[Quantised]:
+    done = []
+    for model in made:
+        done.append(model)
+        print(f"model {len(done)} of {count}", flush=True)
+    return done
+
+
+def evidence(pair: tuple[Quantised, ...], s: Set, rows: np.ndarray) -> np.ndarray:
+    """What the blend sees of rows: both models' scores, and how much of the message the first knows."""
+    pieces, numbers = s.pieces[rows], s.numbers[rows]
+    return np.hstack([*(model.scores(pieces, numbers) for model in pair), pair[0].coverage(pieces)[:, None]])
+
+
+def write(path: Path, pair: tuple[Quantised, ...], blended: Blend, table: np.ndarray) -> None:
+    """The layout is told in `crates/kalibr-signals/src/turn/model.rs`."""
+    little = "<f4"
+    head = np.array([SLOTS, pair[0].numbers.shape[0], len(table)], "<u4").tobytes()
+    floats = [
+        *(model.scale for model in pair),
+        *(model.intercept for model in pair),
+        blended.weights.T,
+        table,
+        np.hstack([model.numbers for model in pair]),
+    ]
+    slots = np.hstack([model.pieces for model in pair])
+    path.write_bytes(
+        b"KTURN1\0\0" + head + b"".join(part.astype(little).tobytes() for part in floats) + slots.tobytes()
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="the folder that holds turns/codechat_weak.jsonl and its like")
+    parser.add_argument("--program", type=Path, default=PROGRAM)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--jobs", type=int, default=2)
+    asked = parser.parse_args()
+    sets = load(asked.data, asked.program)
+    folds = folds_of(sets)
+    *held_out, final = models(sets, folds, asked.jobs)
+    seen = {name: np.zeros((len(s.rows), 7)) for name, s in sets.items()}
+    for number, pair in enumerate(held_out):
+        for name, s in sets.items():
+            rows = folds[name] == number
+            seen[name][rows] = evidence(pair, s, rows)
+    names = list(sets)
+    blended = blend(
+        np.vstack([seen[name] for name in names]),
+        np.concatenate([sets[name].labels for name in names]),
+        np.concatenate([np.full(len(sets[name].rows), BLEND_WEIGHTS[name]) for name in names]),
+    )
+    probabilities = {name: blended.apply(seen[name]) for name in names}
+    acceptance, rejection = (
+        thresholds(
+            np.concatenate([probabilities[name] for name in pool]),
+            np.concatenate([sets[name].labels for name in pool]),
+            np.concatenate([np.full(len(sets[name].rows), weight) for name, weight in pool.items()]),
+            label,
+            PRECISIONS,
+        )
+        for label, pool in enumerate(POOLS)
+    )
+    table = np.column_stack([PRECISIONS, acceptance, rejection])
+    CACHE.mkdir(parents=True, exist_ok=True)
+    saved = {f"{n}_p": probabilities[n] for n in names} | {f"{n}_y": sets[n].labels for n in names}
+    # Where phrases, read by rule, say the opposite, nothing is asserted: praise, complaint, and whether words are few.
+    saved |= {f"{n}_phrases": sets[n].numbers[:, [0, 1, 27]] for n in names}
+    np.savez(CACHE / "folds.npz", table=table, **saved)
+    write(asked.weights, final, blended, table)
+    print(f"wrote {asked.weights} ({asked.weights.stat().st_size} bytes)")
+    for precision, acceptance, rejection in table:
+        print(f"precision {precision:.3f}: acceptance from {acceptance:.3f}, rejection from {rejection:.3f}")
+
+
+if __name__ == "__main__":
+    main()

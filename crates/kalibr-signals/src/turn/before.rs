@@ -1,0 +1,112 @@
+//! What came before a message.
+
+use crate::fingerprint::{Fingerprint, Key};
+
+/// How many numbers say how a message relates to what came before it.
+const NUMBERS: usize = 8;
+/// From this resemblance on a message is the earlier one over again.
+const SAME: f64 = 0.85;
+
+/// What came before a message, as far as it is known: by default, nothing is.
+///
+/// A prompt or an answer is never kept as text, so what is known of one is its keyed fingerprint. What is unknown counts
+/// as unlike the message.
+///
+/// ```
+/// use kalibr_signals::fingerprint::{Fingerprint, Key};
+/// use kalibr_signals::turn::{Before, classify};
+///
+/// let key = Key::new([7; 16]);
+/// let prompt = Fingerprint::of(&key, "Sort this list of words by their length");
+/// let again = "sort this list of words by their length";
+/// let known = classify(again, &Before::of(&key, Some(&prompt), None));
+/// assert!(known.rejection > classify(again, &Before::default()).rejection);
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Before<'a> {
+    key: Option<&'a Key>,
+    prompt: Option<&'a Fingerprint>,
+    answer: Option<&'a Fingerprint>,
+    asked: bool,
+}
+
+impl<'a> Before<'a> {
+    /// What is known of the prompt and of the answer before the message; both were made under `key`.
+    pub fn of(key: &'a Key, prompt: Option<&'a Fingerprint>, answer: Option<&'a Fingerprint>) -> Self {
+        Self { key: Some(key), prompt, answer, asked: false }
+    }
+
+    /// The same, of an answer that ended in a question: "no" may be no more than the answer to that.
+    pub fn asked(self) -> Self {
+        Self { asked: true, ..self }
+    }
+
+    /// Whether an answer ends in a question.
+    pub fn ends_in_question(answer: &str) -> bool {
+        let end = answer
+            .trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '*' | '_' | ')' | '”' | '」'));
+        end.ends_with(['?', '？', '؟'])
+    }
+
+    /// How the message relates to the prompt: how much of it the prompt has, how much of the prompt it has, how alike
+    /// they are, whether they are one; then the same of the answer, but whether that ended in a question for the last.
+    pub(super) fn numbers(&self, message: &str) -> [f32; NUMBERS] {
+        let mut numbers = [0.0; NUMBERS];
+        numbers[7] = f32::from(u8::from(self.asked));
+        let (Some(key), true) = (self.key, self.prompt.is_some() || self.answer.is_some()) else {
+            return numbers;
+        };
+        let message = Fingerprint::of(key, message);
+        if message.tokens() == 0 {
+            return numbers;
+        }
+        let relate = |earlier: &Fingerprint| {
+            [message.containment(earlier), earlier.containment(&message), message.resemblance(earlier)]
+        };
+        if let Some([mine, its, alike]) = self.prompt.map(relate) {
+            numbers[..3].copy_from_slice(&[mine as f32, its as f32, alike as f32]);
+            numbers[3] = f32::from(u8::from(alike >= SAME));
+        }
+        if let Some([mine, its, alike]) = self.answer.map(relate) {
+            numbers[4..7].copy_from_slice(&[mine as f32, its as f32, alike as f32]);
+        }
+        numbers
+    }
+}
+
+/// What came before a message, from texts that are at hand: they pass through the same fingerprints as what is kept of
+/// texts, so that what is said of a message here is what would be said of it in production.
+///
+/// ```
+/// use kalibr_signals::turn::{Prior, classify};
+///
+/// let prior = Prior::of(Some("Write a haiku"), Some("An old silent pond ..."));
+/// assert!(classify("no, a limerick", &prior.before()).rejection > 0.0);
+/// ```
+#[derive(Debug)]
+pub struct Prior {
+    prompt: Option<Fingerprint>,
+    answer: Option<Fingerprint>,
+    asked: bool,
+}
+
+/// These fingerprints live as long as a call and are compared with each other alone.
+const CALL: Key = Key::new(*b"for one call now");
+
+impl Prior {
+    /// What came before, as far as it is known.
+    pub fn of(prompt: Option<&str>, answer: Option<&str>) -> Self {
+        let print = |text| Fingerprint::of(&CALL, text);
+        Self {
+            prompt: prompt.map(print),
+            answer: answer.map(print),
+            asked: answer.is_some_and(Before::ends_in_question),
+        }
+    }
+
+    /// The same as a classifier takes it.
+    pub fn before(&self) -> Before<'_> {
+        let before = Before::of(&CALL, self.prompt.as_ref(), self.answer.as_ref());
+        if self.asked { before.asked() } else { before }
+    }
+}
