@@ -356,7 +356,7 @@ fn calls_that_nobody_knows_the_price_of_stop_at_their_number() {
 #[test]
 fn what_is_personal_never_reaches_the_model_and_what_came_before_does_where_it_is_passed_along() {
     let provider = Provider::start(|_, asked| at_once(says(&verdict(asked, "continuation"))));
-    let set = Set::new(&provider, &json!({}));
+    let set = Set::new(&provider, &json!({ "ask_below": 1.0 }));
     let text = TurnText {
         message: "hm, could it go to ada@example.org somehow",
         prompt: Some("Ask +44 20 7946 0958 for the zebra-prompt"),

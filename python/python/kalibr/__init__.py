@@ -124,9 +124,9 @@ def erase(
         dry_run: only count what would be erased.
 
     Returns:
-        How many `decisions`, `attempts`, `signals`, `texts`, `fingerprints` of texts and `steps` of sessions; and whether
-        they are `scrubbed`, so that no file of the data folder holds a copy any more. Of a large ledger that is done in the
-        background, a while later.
+        How many `decisions`, `attempts`, `signals`, `texts`, `fingerprints` of texts and `steps` of sessions; and
+        whether they are `scrubbed`, so that no file of the data folder holds a copy any more. Of a large ledger that
+        is done in the background, a while later.
 
     Raises:
         InvalidSignalError: not one of session, user and moment is given, or it cannot be one.

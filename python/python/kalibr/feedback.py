@@ -17,12 +17,12 @@ Which run a signal is about, the first that is given:
 All calls take `signal_id=` (sending a signal again under its id changes nothing; it is also what `withdraw_signal`
 takes), `at=` (when it happened: a datetime, or seconds since 1970; now, if not given) and `strict=`.
 
-Text is not kept: `reason` is not looked at, a user's message is classified, a diff is measured, all inside the call and
-forgotten. Of a prompt and an answer a keyed fingerprint is kept, of some 500 bytes at most, so that an edited answer can
-be compared with what it was; an edited answer itself waits for that in memory, for a moment, and is gone then. Only where
-`kalibr.toml` names a classifier model, a message that the local classifier cannot tell is put to that model, redacted,
-from a thread in the background. Only where the operator says so (`[privacy] keep_text` in `kalibr.toml`) are texts kept
-with their run, in the data folder, until their days are over.
+Text is not kept: `reason` is not looked at, a user's message is classified, a diff is measured, all inside the call
+and forgotten. Of a prompt and an answer a keyed fingerprint is kept, of some 500 bytes at most, so that an edited
+answer can be compared with what it was; an edited answer itself waits for that in memory, for a moment, and is gone
+then. Only where `kalibr.toml` names a classifier model, a message that the local classifier cannot tell is put to that
+model, redacted, from a thread in the background. Only where the operator says so (`[privacy] keep_text` in
+`kalibr.toml`) are texts kept with their run, in the data folder, until their days are over.
 """
 
 from __future__ import annotations
@@ -318,8 +318,8 @@ def report_user_turn(
         _, _, signal = Signal.turn(
             _readable(user_message),
             _send.moment(at),
-            prompt=_readable(prompt) if isinstance(prompt, str) else None,
-            output=_readable(output) if isinstance(output, str) else None,
+            prompt=_text(prompt),
+            output=_text(output),
             keep=engine is None or engine.has_classifier(),
             signal_id=signal_id,
             engine=engine,
@@ -329,11 +329,6 @@ def report_user_turn(
         return signal
 
     return _send.quietly("report_user_turn", make, strict)
-
-
-def _readable(text: str) -> str:
-    # Text from a browser may hold halves of surrogate pairs, which no encoding has.
-    return text.encode("utf-8", "replace").decode()
 
 
 def report_action(
