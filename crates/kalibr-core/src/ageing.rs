@@ -34,7 +34,7 @@ impl Ageing {
                 reactions.push(Reactions { path, age, ..reaction });
             }
             if maturity
-                && worth(path, pattern) == Worth::Exact
+                && matches!(worth(path, pattern), Worth::Exact | Worth::Graded { .. })
                 && let Some(winner) = pattern.winner()
                 && let Some(value) = pattern.value(winner)
             {
@@ -52,22 +52,22 @@ impl Ageing {
         }
     }
 
-    /// The probability that a verdict on the path with this index that still stands `age` epochs after the decision will
-    /// stand for good, be it praise or blame: the lower of the two.
-    pub fn stands(&self, path: usize, age: u32) -> f64 {
-        self.successes.stands(path, age).min(self.failures.stands(path, age))
-    }
-
     /// What a pattern of the path with this index is worth `age` epochs after the decision, where it is worth `base` at
     /// any age.
     pub fn worth(&self, path: usize, pattern: Pattern, age: u32, base: Worth) -> Worth {
+        let revised = pattern.winner().is_some_and(|winner| pattern.revised(winner));
+        let stands = |maturity: &Maturity| if revised { 1.0 } else { maturity.stands(path, age) };
         match base {
             Worth::Exact => {
-                let revised = pattern.winner().is_some_and(|winner| pattern.revised(winner));
-                let stands = |maturity: &Maturity| if revised { 1.0 } else { maturity.stands(path, age) };
                 let (successes, failures) = (stands(&self.successes), stands(&self.failures));
                 if successes < 1.0 || failures < 1.0 { Worth::Fresh { successes, failures } } else { base }
             }
+            Worth::Graded { praise, fault, .. } => Worth::Graded {
+                praise,
+                fault,
+                successes: stands(&self.successes),
+                failures: stands(&self.failures),
+            },
             Worth::Nothing if is_silent(pattern) => {
                 let (ln_ratio, part) = self.silence.of(path, age);
                 if ln_ratio == 0.0 { base } else { Worth::Faint(ln_ratio, part) }

@@ -26,15 +26,14 @@
 use serde::Serialize;
 use statrs::function::beta::beta_reg;
 
-use crate::ageing::Ageing;
 use crate::anytime::{interval, is_greater, split};
 use crate::best::p_best_and_loss;
-use crate::counters::{Count, Counters};
+use crate::counters::{Cell, Count, Counters};
 use crate::evidence::{Pattern, Source};
 use crate::ids::PathId;
+use crate::maturity::{Maturity, Verdicts};
 use crate::objective::p_within;
 use crate::posterior::Beta;
-use crate::series::Worth;
 
 mod more;
 
@@ -167,11 +166,22 @@ pub fn matured(counters: &Counters, paths: &[PathId]) -> Vec<Count> {
 
 /// The age, in epochs behind the newest, from which on less than [`UNSETTLED`] of the verdicts that still stand will be
 /// reversed, on whichever of `paths`; [`MATURE_AGE`] at least. Learned from the reversals counted
-/// ([`crate::maturity`]): older than all that was counted where they never seem to end.
+/// ([`crate::maturity`]), also of words by later deeds: older than all that was counted where they never seem to end.
 pub fn mature_age(counters: &Counters, paths: &[PathId]) -> u32 {
-    let known = |_, pattern| if is_known(pattern) { Worth::Exact } else { Worth::Nothing };
-    let ageing = Ageing::learn(counters, paths, known, true, false);
-    let settled = |age| (0..paths.len()).all(|path| ageing.stands(path, age) >= 1.0 - UNSETTLED);
+    let newest = counters.newest().0;
+    let mut verdicts = [Vec::new(), Vec::new()];
+    for (Cell { epoch, path, pattern }, Count { n, .. }) in counters.evidence() {
+        if let Some(path) = paths.iter().position(|known| *known == path)
+            && let Some((began_well, is_reversed)) = course(pattern)
+        {
+            let (standing, reversed) = if is_reversed { (0, n) } else { (n, 0) };
+            let age = newest.saturating_sub(epoch.0);
+            verdicts[usize::from(began_well)].push(Verdicts { path, age, standing, reversed });
+        }
+    }
+    let last = verdicts.map(|verdicts| Maturity::learn(paths.len(), verdicts));
+    let settled =
+        |age| (0..paths.len()).all(|path| last.iter().all(|one| one.stands(path, age) >= 1.0 - UNSETTLED));
     let (mut young, mut old) = (MATURE_AGE, counters.newest().0.saturating_add(1).max(MATURE_AGE));
     while young < old {
         let middle = young + (old - young) / 2;
@@ -183,6 +193,20 @@ pub fn mature_age(counters: &Counters, paths: &[PathId]) -> u32 {
 /// Whether it is known, and not guessed, how well the answer served.
 fn is_known(pattern: Pattern) -> bool {
     matches!(pattern.winner(), Some(Source::Action | Source::Explicit | Source::Metric))
+}
+
+/// Whether what is known of an answer began well, and whether it was reversed since: by the same source, or by a stronger
+/// one, which is taken to have come later.
+fn course(pattern: Pattern) -> Option<(bool, bool)> {
+    let winner = pattern.winner().filter(|_| is_known(pattern))?;
+    let ends_well = pattern.value(winner)?.praises();
+    let overruled = [Source::Explicit, Source::Metric]
+        .into_iter()
+        .filter(|source| *source != winner)
+        .filter_map(|source| pattern.value(source))
+        .any(|value| value.praises() != ends_well);
+    let reversed = overruled || pattern.revised(winner);
+    Some((ends_well != reversed, reversed))
 }
 
 /// How sure one may be of these paths, when `delta` is the difference that is worth having and `floor` the least

@@ -15,13 +15,12 @@ use serde::{Deserialize, Serialize};
 use crate::ageing::Ageing;
 use crate::counters::{Count, Counters, Epoch};
 use crate::drift::{Change, Span, changes, changes_besides};
-use crate::evidence::Pattern;
 use crate::fusion::{Soft, fuse, peak};
 use crate::ids::PathId;
 use crate::level::{self, Course, Step, carried};
 use crate::moved::{Moved, What};
 use crate::reliability::{Doubt, Reliability, parts};
-use crate::series::{Series, Slice, effective, score};
+use crate::series::{Said, Series, Slice, effective, score};
 
 /// A Beta distribution over a probability.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -393,9 +392,9 @@ fn fused(base: Beta, slice: &Slice, doubts: &[Doubt]) -> Beta {
     if slice.soft.is_empty() {
         return exact;
     }
-    let mut soft: BTreeMap<Pattern, Soft> = BTreeMap::new();
-    for (pattern, more) in &slice.soft {
-        let known = soft.entry(*pattern).or_insert(Soft { n: 0.0, ..*more });
+    let mut soft: BTreeMap<Said, Soft> = BTreeMap::new();
+    for (said, more) in &slice.soft {
+        let known = soft.entry(*said).or_insert(Soft { n: 0.0, ..*more });
         let n = known.n + more.n;
         if n > 0.0 {
             // One pattern says nearly the same at all ages.
@@ -415,10 +414,14 @@ fn fused(base: Beta, slice: &Slice, doubts: &[Doubt]) -> Beta {
         .map(|doubt| {
             let moved: f64 = soft
                 .iter()
-                .map(|(pattern, s)| {
-                    let by: f64 = parts(*pattern)
+                .map(|(said, s)| {
+                    let winner = said.pattern.winner();
+                    let by: f64 = parts(said.pattern)
                         .filter(|(voice, _)| *voice == doubt.voice)
-                        .map(|(_, praises)| if praises { doubt.of_praise } else { doubt.of_fault })
+                        .map(|(voice, praises)| {
+                            let turned = said.turned && Some(voice.source()) == winner;
+                            if praises != turned { doubt.of_praise } else { doubt.of_fault }
+                        })
                         .sum();
                     if by == 0.0 { 0.0 } else { pull(&Soft { ln_ratio: s.ln_ratio + by, ..*s }) - pull(s) }
                 })

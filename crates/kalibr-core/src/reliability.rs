@@ -119,6 +119,9 @@ const WORTH_ASKING: f64 = 0.3;
 /// The most that one decision's soft evidence may weigh in log odds: sources that like the same things are not
 /// independent, and together would count twice.
 const MOST: f64 = 3.0;
+/// The same of what a user said outright, or of the caller's own metric: once contradicted they may still be right all but
+/// always, as far as any source's rates are believed.
+const MOST_VERDICT: f64 = 4.6;
 
 /// A rate and how well it is known.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -377,8 +380,14 @@ impl Reliability {
         if exact && !matches!(winner, Source::Judge | Source::Structural) {
             return Worth::Exact;
         }
-        let ln_ratio: f64 =
-            parts(pattern).map(|(voice, praises)| self.trust(voice, model).ln_ratio(praises)).sum();
+        let of = |(voice, praises): (Voice, bool)| self.trust(voice, model).ln_ratio(praises);
+        if let (Source::Explicit | Source::Metric, Some(graded)) = (winner, pattern.voice(winner)) {
+            // Contradicted once, it is still nearly the truth, and its scores are still scores.
+            let others: f64 = parts(pattern).filter(|(voice, _)| *voice != graded).map(of).sum();
+            let worth = |praises| (of((graded, praises)) + others).clamp(-MOST_VERDICT, MOST_VERDICT);
+            return Worth::Graded { praise: worth(true), fault: worth(false), successes: 1.0, failures: 1.0 };
+        }
+        let ln_ratio: f64 = parts(pattern).map(of).sum();
         Worth::Soft(ln_ratio.clamp(-MOST, MOST))
     }
 

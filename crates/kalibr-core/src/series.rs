@@ -6,7 +6,7 @@
 
 use crate::counters::{Cell, Count, Counters, Epoch};
 use crate::drift::Span;
-use crate::evidence::{Pattern, Strength};
+use crate::evidence::{Pattern, Strength, Value};
 use crate::fusion::Soft;
 use crate::ids::PathId;
 
@@ -26,8 +26,29 @@ pub enum Worth {
     },
     /// `ln(P(pattern | good) / P(pattern | bad))`.
     Soft(f64),
+    /// The winning strength, by a source whose praise and whose fault are worth so much: what of it is praise, and the
+    /// rest is fault. Of successes and of failures this share will stand, as in [`Worth::Fresh`].
+    Graded {
+        /// `ln(P(praise | good) / P(praise | bad))`.
+        praise: f64,
+        /// `ln(P(fault | good) / P(fault | bad))`.
+        fault: f64,
+        /// Of successes, in 0..=1.
+        successes: f64,
+        /// Of failures, in 0..=1.
+        failures: f64,
+    },
     /// The same of something of which each counts only this part, in 0..=1.
     Faint(f64, f64),
+}
+
+/// What a soft observation is read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Said {
+    /// The pattern.
+    pub pattern: Pattern,
+    /// It is the part of a graded verdict that speaks against what the pattern's winner says on the whole.
+    pub turned: bool,
 }
 
 /// One path in one block of epochs.
@@ -35,8 +56,8 @@ pub enum Worth {
 pub struct Slice {
     /// Exact observations.
     pub exact: Span,
-    /// Soft ones, with the pattern that each is read from.
-    pub soft: Vec<(Pattern, Soft)>,
+    /// Soft ones, with what each is read from.
+    pub soft: Vec<(Said, Soft)>,
 }
 
 impl Slice {
@@ -72,6 +93,7 @@ impl Series {
                 series.paths.iter_mut().for_each(|slices| slices.push(Slice::default()));
             }
             let Some(slice) = series.paths[index].last_mut() else { continue };
+            let said = |turned| Said { pattern, turned };
             match worth(index, pattern, epoch) {
                 Worth::Nothing => {}
                 Worth::Exact => {
@@ -83,9 +105,20 @@ impl Series {
                     slice.exact.n += n;
                     slice.exact.successes += good * successes + (n - good) * (1.0 - failures);
                 }
-                Worth::Soft(ln_ratio) => slice.soft.push((pattern, Soft { ln_ratio, n: n as f64 })),
+                Worth::Graded { praise, fault, successes, failures } => {
+                    let (n, good) = (n as f64, score as f64 / f64::from(Strength::UNITS));
+                    let praised = good * successes + (n - good) * (1.0 - failures);
+                    let on_the_whole =
+                        pattern.winner().and_then(|winner| pattern.value(winner)).is_none_or(Value::praises);
+                    for (praises, ln_ratio, n) in [(true, praise, praised), (false, fault, n - praised)] {
+                        if n != 0.0 {
+                            slice.soft.push((said(praises != on_the_whole), Soft { ln_ratio, n }));
+                        }
+                    }
+                }
+                Worth::Soft(ln_ratio) => slice.soft.push((said(false), Soft { ln_ratio, n: n as f64 })),
                 Worth::Faint(ln_ratio, part) => {
-                    slice.soft.push((pattern, Soft { ln_ratio, n: part * n as f64 }));
+                    slice.soft.push((said(false), Soft { ln_ratio, n: part * n as f64 }));
                 }
             }
         }

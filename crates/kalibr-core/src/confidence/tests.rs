@@ -250,6 +250,40 @@ fn a_guarantee_waits_until_hardly_anybody_changes_his_mind_any_more() {
 }
 
 #[test]
+fn a_guarantee_waits_for_the_deeds_that_follow_words() {
+    // Half of the answers that users accept are discarded, twenty epochs later.
+    let (accepted, discarded) = (pattern(Source::Explicit, Value::UserAccepted), {
+        let mut register = Register::default();
+        register.reply(Reply::Answered);
+        for (source, value) in
+            [(Source::Explicit, Value::UserAccepted), (Source::Action, Value::OutputDiscarded)]
+        {
+            register.take(&Signal {
+                id: SignalId::new("s").unwrap(),
+                source,
+                value,
+                strength: value.default_strength(),
+                confidence: Strength::ONE,
+                at: Timestamp(0),
+                attempt: None,
+            });
+        }
+        register.pattern()
+    });
+    let mut counters = Counters::default();
+    for epoch in 0..200u32 {
+        let gone = if epoch + 20 <= 199 { 10 } else { 0 };
+        let cell = |pattern| Cell { epoch: Epoch(epoch), path: id(1), pattern };
+        counters.add(cell(accepted), Count { n: 20 - gone, score: (20 - gone) * i64::from(Strength::UNITS) });
+        counters.add(cell(discarded), Count { n: gone, score: 0 });
+    }
+    let age = mature_age(&counters, &[id(1)]);
+    assert!((18..80).contains(&age), "{age}");
+    let (good, bad) = split(matured(&counters, &[id(1)])[0]);
+    assert!((good / (good + bad) - 0.5).abs() < 0.02, "{good} {bad}");
+}
+
+#[test]
 fn the_guaranteed_interval_holds_at_all_looks_together_though_traffic_follows_what_was_seen() {
     let (rates, runs) = ([0.8, 0.7, 0.3], 1_000u64);
     let (mut at_a_random_stop, mut ever) = ([0; 3], [0; 3]);

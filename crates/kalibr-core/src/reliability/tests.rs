@@ -75,7 +75,50 @@ fn an_explicit_verdict_is_the_truth_until_deeds_contradict_it() {
         30,
         &[(Source::Explicit, Value::UserAccepted), (Source::Action, Value::OutputDiscarded)],
     );
-    assert!(matches!(Reliability::learn(&pool).worth(M, accepted), Worth::Soft(_)));
+    assert!(
+        matches!(Reliability::learn(&pool).worth(M, accepted), Worth::Graded { praise, .. } if praise < 1.0)
+    );
+}
+
+#[test]
+fn one_contradiction_elsewhere_leaves_scores_scores_and_what_is_taken_back_taken_back() {
+    use crate::counters::{Cell, Counters, Epoch};
+    use crate::posterior::{LearnerConfig, Subject, posteriors};
+
+    let mut counters = Counters::default();
+    let units = i64::from(Strength::UNITS);
+    // Scores of .9 and .6; and a path of which half of the praise is taken back within ten epochs.
+    let scored = pattern(&[(Source::Metric, Value::Passed)]).0;
+    for (path, tenths) in [(M, 9), (N, 6)] {
+        let cell = Cell { epoch: Epoch(199), path, pattern: scored };
+        counters.add(cell, Count { n: 200, score: 200 * tenths * units / 10 });
+    }
+    let other = PathId::from_bytes([3; 16]);
+    let accepted = pattern(&[(Source::Explicit, Value::UserAccepted)]).0;
+    let reversed =
+        pattern(&[(Source::Explicit, Value::UserAccepted), (Source::Explicit, Value::UserRejected)]).0;
+    for epoch in 0..200u32 {
+        let back = i64::from((199 - epoch).min(10));
+        for (pattern, n) in [(accepted, 20 - back), (reversed, back)] {
+            let score = if pattern == accepted { n * units } else { 0 };
+            counters.add(Cell { epoch: Epoch(epoch), path: other, pattern }, Count { n, score });
+        }
+    }
+    let mut pool = Pool::default();
+    let contradicted = [Source::Metric, Source::Explicit].map(|source| {
+        let praise = if source == Source::Metric { Value::Passed } else { Value::UserAccepted };
+        [(source, praise), (Source::Action, Value::OutputDiscarded)]
+    });
+    contradicted.iter().for_each(|said| seen(&mut pool, PathId::from_bytes([9; 16]), 1, said));
+    let subjects = [M, N, other].map(Subject::unknown);
+    let of = |reliability: &Reliability| {
+        let known = posteriors(&counters, &subjects, reliability, &LearnerConfig::default());
+        known.iter().map(|path| path.quality.mean()).collect::<Vec<f64>>()
+    };
+    let (before, after) = (of(&Reliability::default()), of(&Reliability::learn(&pool)));
+    for (before, after) in before.iter().zip(&after) {
+        assert!((before - after).abs() < 0.04, "{before} {after}");
+    }
 }
 
 #[test]

@@ -225,7 +225,8 @@ async fn a_message_that_cannot_be_told_is_put_to_the_configured_model_and_the_an
         pause: std::time::Duration::from_millis(300),
     };
     let provider = Provider::start(&[("judge", slow)]).await;
-    let config = format!("{LAB}\n{}\n[classifier]\nmodel = \"raw/judge\"\nask_below = 1.0\n", provider.config());
+    let config =
+        format!("{LAB}\n{}\n[classifier]\nmodel = \"raw/judge\"\nask_below = 1.0\n", provider.config());
     let kalibr = Kalibr::with_paths(&config, json!(["lab/one"])).await;
     run(&kalibr, json!({ "goal": "g", "model": "lab/one" })).await;
 
