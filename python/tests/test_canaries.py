@@ -178,10 +178,8 @@ def well_formed(server: Server, canaries: Canaries, key: tuple[str, str]) -> Non
     def at(id: str) -> str:
         return address.replace("{id}", id).replace("{name}", id)
 
-    said = {
-        name: word(f"{name} of {address}")
-        for name in ("reason", "comment", "failure_reason", "raw_evidence", "edit_diff")
-    }
+    said = {name: word(f"{name} of {address}") for name in ("reason", "comment", "failure_reason", "raw_evidence")}
+    diff = f"@@ -1 +1 @@\n-{word(f'removed in {address}', plain=True)}\n+{word(f'added in {address}', plain=True)}\n"
     match key:
         case ("POST", "/v1/chat/completions"):
             for model in ("goal:g", "fake/echo", "goal:echo2"):
@@ -202,6 +200,7 @@ def well_formed(server: Server, canaries: Canaries, key: tuple[str, str]) -> Non
             more = {name: word(f"{name} of a signal") for name in ("metadata", "dimensions", "step_name", "tenant_id")}
             assert server.hear(method, address, {**body, **more}) == 202
             assert server.hear(method, address, {"signals": [body, {**body, "type": "output_copied"}]}) == 200
+            assert server.hear(method, address, {**body, "type": "output_edited", "edit_diff": diff}) == 202
         case ("POST", "/v1/sessions/{id}/runs"):
             body = {
                 "goal": "g",
@@ -215,9 +214,17 @@ def well_formed(server: Server, canaries: Canaries, key: tuple[str, str]) -> Non
             for opening in ("That's wrong, try again. ", "Thanks, perfect! ", "And what of "):
                 body = {"user_message": opening + word(f"user_message {opening}"), "reason": word("reason of a turn")}
                 assert server.hear(method, at(session(opening)), body) in (200, 202)
+                before = {name: word(f"{name} {opening}") for name in ("prior_user_prompt", "prior_output")}
+                assert server.hear(method, at(session(opening + "after all")), {**body, **before}) in (200, 202)
         case ("POST", "/v1/sessions/{id}/actions"):
             body = {"action_type": "output_edited", "edit_ratio": 0.5, **said}
             assert server.hear(method, at(session("action")), body) == 202
+            edited = {"action_type": "output_edited"}
+            assert server.hear(method, at(session("diff")), {**edited, "edit_diff": diff}) == 202
+            assert server.hear(method, at(session("edited")), {**edited, "edited_output": word("edited output")}) == 422
+        case ("POST", "/v1/classify"):
+            names = ("user_message", "prior_user_prompt", "prior_output")
+            assert server.hear(method, address, {name: word(f"{name} to classify") for name in names}) == 200
         case ("POST", "/v1/sessions/{id}/end"):
             assert server.hear(method, at(session("end")), {"satisfied": False, **said}) == 202
         case ("GET", "/v1/decisions/{id}"):
@@ -490,6 +497,11 @@ every(router.report, success=True)
 feedback.report_user_turn(session, "That's wrong, try again. " + word("message"))
 other = word("other session", plain=True)
 feedback.report_pipeline(other, "new", prompt=word("prompt"), output=word("output"), model="m")
+before = {"prior_output": word("prior output"), "prior_user_prompt": word("prior prompt")}
+print(kalibr.classify_satisfaction(word("message to classify"), **before), kalibr.classifier())
+for wrong in ([word("message in a list")], {word("message as a key"): 1}, word("message in bytes").encode()):
+    with failing("classify"):
+        kalibr.classify_satisfaction(wrong)
 print(kalibr.health(), kalibr.goals(), kalibr.explain(result.trace_id), kalibr.explain(session))
 assert feedback.flush(30)
 Path(MADE).write_text(json.dumps(canaries.made))
@@ -498,6 +510,7 @@ assert kalibr.close(30)
 """
 
 CALLED = {
+    *("classifier", "classify_satisfaction"),
     *("Router", "close", "erase", "explain", "export", "flush", "goals", "health", "track_run"),
     *("emit_signal", "report_action", "report_pipeline", "report_session_end", "report_user_turn"),
     *("user_accepted", "user_rejected", "withdraw_signal"),

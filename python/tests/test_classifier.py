@@ -22,7 +22,8 @@ def provider() -> Iterator[FakeProvider]:
 
 def configure(home: Home, provider: FakeProvider, model: str, more: str = "") -> None:
     home.add_config(
-        f'[providers.fake]\nbase_url = "{provider.base_url}"\n[classifier]\nmodel = "fake/{model}"\n{more}\n'
+        f'[providers.fake]\nbase_url = "{provider.base_url}"\n'
+        f'[classifier]\nmodel = "fake/{model}"\nask_below = 1.0\n{more}\n'
     )
 
 
