@@ -420,7 +420,7 @@ fn fused(base: Beta, slice: &Slice, doubts: &[Doubt]) -> Beta {
                         .filter(|(voice, _)| *voice == doubt.voice)
                         .map(|(voice, praises)| {
                             let turned = said.turned && Some(voice.source()) == winner;
-                            if praises != turned { doubt.of_praise } else { doubt.of_fault }
+                            if praises == turned { doubt.of_fault } else { doubt.of_praise }
                         })
                         .sum();
                     if by == 0.0 { 0.0 } else { pull(&Soft { ln_ratio: s.ln_ratio + by, ..*s }) - pull(s) }
