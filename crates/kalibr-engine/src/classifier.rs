@@ -203,6 +203,14 @@ struct Shared {
     /// Messages that wait for a call.
     waiting: AtomicUsize,
     budget: Mutex<Budget>,
+    /// When somebody was last erased: what was queued before that may be theirs.
+    forgotten: Mutex<Option<Instant>>,
+}
+
+impl Shared {
+    fn is_forgotten(&self, queued: Instant) -> bool {
+        self.forgotten.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|last| queued <= last)
+    }
 }
 
 /// The way to the classifier model.
@@ -230,7 +238,8 @@ impl Classifier {
         let (stop, stopped) = watch::channel(None);
         let budget = Budget::new(config.budget_usd_per_day, config.unpriced_calls_per_day);
         let (counts, waiting) = (Counts::default(), AtomicUsize::new(0));
-        let shared = Arc::new(Shared { counts, waiting, budget: Mutex::new(budget) });
+        let shared =
+            Arc::new(Shared { counts, waiting, budget: Mutex::new(budget), forgotten: Mutex::default() });
         let work = worker::Worker {
             upstream,
             target,
@@ -293,6 +302,11 @@ impl Classifier {
         } else {
             tracing::info!(model, "the classifier model is switched on again: it agrees with what users do");
         }
+    }
+
+    /// Somebody is erased: what was reported before now is asked about no more, and verdicts on it are not sent.
+    pub(crate) fn forget(&self) {
+        *self.shared.forgotten.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// Ends the thread: what is queued is asked about while there is time, two seconds at the most, and then dropped.

@@ -63,6 +63,8 @@ impl Engine {
     /// # }
     /// ```
     pub fn erase(&self, whose: &Whose) -> Result<Erasure, StoreError> {
+        // What the classifier model says after this of what was reported before it is not sent.
+        self.forget_unsure();
         self.flush(GOAL_PATIENCE);
         let due = self.clock().now();
         let mut held = Held::default();
@@ -75,6 +77,7 @@ impl Engine {
             std::thread::sleep(BREATH);
         };
         self.printer().forget();
+        self.forget_unsure();
         let small = self.ledger().leftovers()?.is_none_or(|left| left.bytes <= SOON);
         let scrubbed = if small { self.scrub()? } else { false };
         if !scrubbed {
@@ -83,6 +86,12 @@ impl Engine {
         self.learned().wake_at_once();
         self.learned().wait_for(seq, Instant::now() + GOAL_PATIENCE);
         Ok(Erasure { held, scrubbed })
+    }
+
+    fn forget_unsure(&self) {
+        if let Some(classifier) = self.second() {
+            classifier.forget();
+        }
     }
 
     /// Makes sure that no file of the data folder holds a copy of what was erased. Returns whether none does; it cannot be
@@ -118,7 +127,7 @@ impl Engine {
                     signals: run.signals.len() as u64,
                     texts: run.texts.len() as u64,
                     fingerprints: run.fingerprints.len() as u64,
-                    ..Held::default()
+                    steps: run.steps.len() as u64,
                 };
             }
             HeldPiece::Signal(_) => held.signals += 1,
@@ -241,7 +250,8 @@ fn of_run(run: &HeldRun) -> Vec<Record<'_>> {
     let signals = run.signals.iter().map(|record| signal(Some(run.trace), record));
     let texts = run.texts.iter().map(|record| text(Some(run.trace), record));
     let prints = run.fingerprints.iter().map(|(of, print)| fingerprint(run.trace, *of, print));
-    decision.chain(attempts).chain(signals).chain(texts).chain(prints).collect()
+    let steps = run.steps.iter().map(step);
+    decision.chain(attempts).chain(signals).chain(texts).chain(prints).chain(steps).collect()
 }
 
 fn decision<'r>(fact: &'r DecisionFact, goal: &'r Goal) -> Record<'r> {

@@ -354,6 +354,21 @@ fn calls_that_nobody_knows_the_price_of_stop_at_their_number() {
 }
 
 #[test]
+fn a_verdict_on_somebody_who_was_erased_meanwhile_is_not_taken_in() {
+    let provider =
+        Provider::start(|_, asked| (Duration::from_millis(400), says(&verdict(asked, "rejection"))));
+    let set = Set::new(&provider, &json!({ "ask_below": 1.0 }));
+    let session = set.engine.session_hash(&"s".parse().unwrap());
+    assert!(set.engine.turn(Run::Session(session), "hm, so what now", SignalMeta::default()).asked);
+    let whose = kalibr_engine::Whose::Session(session);
+    set.engine.erase(&whose).unwrap();
+    std::thread::sleep(Duration::from_millis(900));
+    assert_eq!(set.engine.held(&whose).unwrap(), kalibr_engine::Held::default());
+    assert_eq!(set.engine.classifier().unwrap().dropped, 1);
+    assert!(set.engine.close(PATIENCE));
+}
+
+#[test]
 fn what_is_personal_never_reaches_the_model_and_what_came_before_does_where_it_is_passed_along() {
     let provider = Provider::start(|_, asked| at_once(says(&verdict(asked, "continuation"))));
     let set = Set::new(&provider, &json!({ "ask_below": 1.0 }));

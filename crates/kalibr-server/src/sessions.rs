@@ -98,10 +98,10 @@ pub(crate) async fn turn(
     let run = Run::Session(app.engine.session_hash(&session));
     let text = TurnText { message: &message, prompt: prompt.as_deref(), answer: answer.as_deref() };
     let turn = app.engine.turn_after(run, text, meta).await;
-    app.engine.keep_text(run, TextKind::UserMessage, &message);
     let mut answer = TurnBody::new(&turn.verdict, turn.asked);
     answer.signal_id = (answer.asserted || turn.asked).then_some(turn.id);
     let recorded = signals::record(&app.engine, turn.facts).await?;
+    app.engine.keep_text(run, TextKind::UserMessage, &message);
     // Where nothing was asserted, nothing waits for what it speaks of.
     let status = recorded.first().map_or(StatusCode::OK, SignalBody::status);
     answer.joined = recorded.first().is_some_and(|recorded| recorded.joined);

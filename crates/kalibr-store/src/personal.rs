@@ -125,6 +125,8 @@ pub struct HeldRun {
     pub texts: Vec<TextRecord>,
     /// Fingerprints of its texts: the prompt's, then the answers'.
     pub fingerprints: Vec<(PrintOf, Vec<u8>)>,
+    /// Steps of its sessions that speak of it, by their time.
+    pub steps: Vec<StepFact>,
 }
 
 /// A piece of what is held of somebody.
@@ -136,6 +138,6 @@ pub enum HeldPiece {
     Signal(SignalRecord),
     /// A text that found no run.
     Text(TextRecord),
-    /// A step of a session.
+    /// A step of a session that speaks of no run.
     Step(StepFact),
 }

@@ -66,6 +66,7 @@ fn held(ledger: &dyn Ledger, whose: &Whose) -> Held {
                 held.signals += run.signals.len() as u64;
                 held.texts += run.texts.len() as u64;
                 held.fingerprints += run.fingerprints.len() as u64;
+                held.steps += run.steps.len() as u64;
             }
             HeldPiece::Signal(_) => held.signals += 1,
             HeldPiece::Text(_) => held.texts += 1,
@@ -483,11 +484,7 @@ impl<'f> Mine<'f> {
             Fact::Signal(signal) => self.is_said(signal.about, signal.signal.at, signal.received_at),
             Fact::Text(text) => self.is_said(text.about, text.at, text.at),
             Fact::Print(print) => self.traces.contains(&print.trace),
-            Fact::Step(step) => {
-                step.at < self.moment()
-                    || self.alone.contains(&step.session)
-                    || *self.whose == Whose::Session(step.session)
-            }
+            Fact::Step(step) => self.is_said(About::Session(step.session), step.at, step.at),
             Fact::Ended(_) => unreachable!("what sessions say is derived"),
             Fact::Withdrawal(id, at) => {
                 let signal =

@@ -17,7 +17,7 @@ const SHOWN: usize = 6;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The message.
-    #[arg(required_unless_present = "input")]
+    #[arg(required_unless_present = "input", allow_hyphen_values = true)]
     message: Option<String>,
     /// The answer that it follows.
     #[arg(long)]

@@ -156,6 +156,10 @@ impl Asking {
     /// Asks about one message, and sends what comes of it.
     async fn settle(self: Rc<Self>, job: Job<Question>) {
         let counts = &self.worker.shared.counts;
+        if self.worker.shared.is_forgotten(job.queued) {
+            count(&counts.dropped);
+            return;
+        }
         let deadline = tokio::time::Instant::from_std(job.queued + LONGEST);
         let Ok(asked) = tokio::time::timeout_at(deadline, self.ask(&job.text, deadline)).await else {
             if let Some(dropped) = count(&counts.dropped) {
@@ -166,6 +170,10 @@ impl Asking {
             }
             return;
         };
+        if self.worker.shared.is_forgotten(job.queued) {
+            count(&counts.dropped);
+            return;
+        }
         match asked {
             Ok(Read::Asserts(value, confidence)) => {
                 count(if value.praises() { &counts.acceptances } else { &counts.rejections });

@@ -92,6 +92,8 @@ fn run(batch: &mut Batch<'_>, trace: TraceId, held: &mut Held) -> Result<Vec<Key
     held.texts += delete(transaction, "DELETE FROM texts WHERE trace = ?1", id)?;
     held.fingerprints += delete(transaction, "DELETE FROM prints WHERE trace = ?1", id)?;
     delete(transaction, "DELETE FROM aliases WHERE trace = ?1", id)?;
+    // Left behind, they would speak of the run before.
+    held.steps += session::delete_steps_of_run(transaction, trace)?;
     let mut sessions: Vec<[u8; 16]> = transaction
         .prepare_cached("SELECT session FROM anchors WHERE trace = ?1")?
         .query_map([id], |row| row.get(0))?

@@ -114,12 +114,14 @@ pub(super) fn held(connection: &mut Connection, traces: &[TraceId]) -> Result<Ve
             signals: read::signals(&transaction, *trace)?,
             texts: texts(&transaction, "trace = ?1", [trace.as_bytes()])?,
             fingerprints: prints::all_of(&transaction, *trace)?,
+            steps: session::steps_of_run(&transaction, *trace)?,
         };
         let nothing = run.decision.is_none()
             && run.attempts.is_empty()
             && run.signals.is_empty()
             && run.texts.is_empty()
-            && run.fingerprints.is_empty();
+            && run.fingerprints.is_empty()
+            && run.steps.is_empty();
         if !nothing {
             held.push(HeldPiece::Run(Box::new(run)));
         }
@@ -145,7 +147,11 @@ pub(super) fn alone(
         take(
             session_signals(&transaction, session)?,
             session_texts(&transaction, session)?,
-            session::steps(&transaction, "session = ?1", [session.as_bytes()])?,
+            session::steps(
+                &transaction,
+                &format!("session = ?1 AND {}", session::OF_NO_RUN),
+                [session.as_bytes()],
+            )?,
         );
         Ok(())
     };
@@ -171,7 +177,7 @@ pub(super) fn alone(
                 [before],
             )?,
             texts(&transaction, "trace IS NULL AND at < ?1", [before])?,
-            session::steps(&transaction, "at < ?1", [before])?,
+            session::steps(&transaction, &format!("at < ?1 AND {}", session::OF_NO_RUN), [before])?,
         );
     }
     Ok(found)

@@ -6,7 +6,7 @@
 //! are no longer all is left alone: the session is found again.
 
 use kalibr_core::evidence::{Source, Value, Voice};
-use kalibr_core::ids::{KeyedHash, SignalId, Timestamp};
+use kalibr_core::ids::{KeyedHash, SignalId, Timestamp, TraceId};
 use rusqlite::{Connection, OptionalExtension, Params, Transaction, params};
 
 use super::batch::Batch;
@@ -196,6 +196,30 @@ fn trail(connection: &Connection, session: KeyedHash) -> Result<SessionTrail, Pr
     let lead = if steps.len() < MOST_STEPS { 0 } else { LEAD };
     let from = steps.get(lead).map_or(Timestamp(i64::MIN), |(at, _)| *at);
     Ok(SessionTrail { session, steps, from })
+}
+
+/// Which steps speak of a run: those of its sessions, from its time on to that of the next run there.
+const OF_RUN: &str = "EXISTS (
+         SELECT 1 FROM anchors AS a WHERE a.trace = ?1 AND a.session = turns.session AND a.at <= turns.at
+         AND NOT EXISTS (SELECT 1 FROM anchors AS b WHERE b.session = a.session AND b.at <= turns.at
+                         AND (b.at, b.trace) > (a.at, a.trace)))";
+/// Steps that speak of no run.
+pub(super) const OF_NO_RUN: &str =
+    "NOT EXISTS (SELECT 1 FROM anchors AS a WHERE a.session = turns.session AND a.at <= turns.at)";
+
+/// The steps that speak of a run.
+pub(super) fn steps_of_run(connection: &Connection, trace: TraceId) -> Result<Vec<StepFact>, Problem> {
+    steps(connection, &in_sessions_of_run(), [trace.as_bytes()])
+}
+
+/// Deletes the steps that speak of a run. Returns how many.
+pub(super) fn delete_steps_of_run(transaction: &Transaction<'_>, trace: TraceId) -> Result<u64, Problem> {
+    let sql = format!("DELETE FROM turns WHERE {}", in_sessions_of_run());
+    Ok(transaction.prepare_cached(&sql)?.execute([trace.as_bytes()])? as u64)
+}
+
+fn in_sessions_of_run() -> String {
+    format!("session IN (SELECT session FROM anchors WHERE trace = ?1) AND {OF_RUN}")
 }
 
 /// The steps of sessions that meet a condition, in order of time.
