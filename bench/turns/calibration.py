@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
+from scipy.special import expit, log_softmax, softmax
 
 NEVER = 2.0
 """A threshold that no probability reaches."""
@@ -17,26 +17,49 @@ CLIP = 8.0
 """Scores beyond this say no more."""
 
 
+FAMILIAR = 0.6
+"""Below this coverage a message is unfamiliar, as most are that are not in English. The same as in `model.rs`."""
+FEW_TELL = 0.7
+"""What of the gate is left where a message has few words. The same as in `model.rs`."""
+
+
+@dataclass
+class Seen:
+    """What the blend sees of messages: the scores of the collected, the authored and the talk model (rows x 3 each),
+    how much the first knows of each message, the gate's log-odds, and which messages have few words."""
+
+    collected: np.ndarray
+    authored: np.ndarray
+    talk: np.ndarray
+    coverage: np.ndarray
+    gate: np.ndarray
+    few: np.ndarray
+
+    def inputs(self) -> np.ndarray:
+        """The first two models' scores, the same times the coverage, all scores times the gate, the gate, the
+        coverage, and 1."""
+        general = np.clip(np.hstack([self.collected, self.authored]), -CLIP, CLIP)
+        talk = np.clip(self.talk, -CLIP, CLIP)
+        gate = (expit(np.clip(self.gate, -CLIP, CLIP)) * np.where(self.few, FEW_TELL, 1.0))[:, None]
+        coverage = self.coverage[:, None]
+        every = np.hstack([general, talk])
+        return np.hstack([general, general * coverage, every * gate, gate, coverage, np.ones_like(gate)])
+
+
 @dataclass
 class Blend:
-    """Probabilities from both models' scores and the coverage: the softmax of a linear function of both, of both times
-    the coverage, of the coverage and of 1."""
+    """Probabilities from what is seen: the softmax of a linear function of it."""
 
     weights: np.ndarray
-    """(3 + 3 + 3 + 3 + 1 + 1) x 3."""
+    """(6 + 6 + 9 + 1 + 1 + 1) x 3."""
 
-    def apply(self, seen: np.ndarray) -> np.ndarray:
-        return softmax(_inputs(seen) @ self.weights, axis=1)
-
-
-def _inputs(seen: np.ndarray) -> np.ndarray:
-    scores, coverage = np.clip(seen[:, :6], -CLIP, CLIP), seen[:, 6:]
-    return np.hstack([scores, scores * coverage, coverage, np.ones_like(coverage)])
+    def apply(self, seen: Seen) -> np.ndarray:
+        return softmax(seen.inputs() @ self.weights, axis=1)
 
 
-def blend(seen: np.ndarray, labels: np.ndarray, weights: np.ndarray, penalty: float = 1.0) -> Blend:
-    """Fits the blend to what was seen of held-out rows, the intercept without penalty."""
-    inputs, truth = _inputs(seen), np.eye(3)[labels]
+def blend(inputs: np.ndarray, labels: np.ndarray, weights: np.ndarray, penalty: float = 1.0) -> Blend:
+    """Fits the blend to the inputs of held-out rows, the intercept without penalty."""
+    truth = np.eye(3)[labels]
     shape = (inputs.shape[1], 3)
     free = np.append(np.ones(shape[0] - 1), 0.0)[:, None]
 

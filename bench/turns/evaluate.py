@@ -48,11 +48,13 @@ def asserted(folds: dict[str, np.ndarray], name: str) -> np.ndarray:
     """What is asserted of held-out rows at the default precision: an index into LABELS, or -1."""
     table, probabilities, phrases_say = folds["table"], folds[f"{name}_p"], folds[f"{name}_phrases"]
     _, *lines = table[np.flatnonzero(table[:, 0] >= DEFAULT_PRECISION - 1e-6)[0]]
+    familiar = ~folds[f"{name}_unfamiliar"]
     most = probabilities.argmax(axis=1)
     said = np.full(len(most), -1)
     for label in (0, 1):
         contradicted = (phrases_say[:, 1 - label] > phrases_say[:, label]) & ((label == 0) | (phrases_say[:, 2] > 0))
-        said[(most == label) & (probabilities[:, label] >= lines[label]) & ~contradicted] = label
+        line = np.where(familiar, lines[label], lines[label + 2])
+        said[(most == label) & (probabilities[:, label] >= line) & ~contradicted] = label
     return said
 
 

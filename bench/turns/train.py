@@ -4,10 +4,11 @@
 
 writes `crates/kalibr-signals/src/turn/weights.bin`, and the folds' probabilities for `evaluate.py` to the cache folder.
 
-Two linear models over the same features: one of collected messages, one of authored phrases. Trained together they
-spoil each other, because phrases that were written to a label are short and plain where real messages are not. How far
-each is believed, which depends on how much of a message the first one knows, is learned on held-out folds, and
-calibrates both.
+Three linear models over the same features: one of collected messages, one of authored phrases, and one of the
+conversations about taste (iard) alone. Trained together they spoil each other: phrases that were written to a label are
+short and plain where real messages are not, and who talks of films praises and complains of films. A fourth, the gate,
+tells messages of such conversations from others. How far each model is believed, which depends on the gate and on how
+much of a message the first one knows, is learned on held-out folds, and calibrates them all.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.model_selection import GroupKFold
 
-from calibration import Blend, blend, thresholds
+from calibration import FAMILIAR, Blend, Seen, blend, thresholds
 from model import Linear, Quantised, fit
-from sets import HERE, LANGUAGES, SLOTS, Set, composed, featurise, phrases, read, varied
+from sets import HERE, LABELS, LANGUAGES, SLOTS, Set, composed, featurise, phrases, read, varied
 
 ROOT = HERE.parent.parent
 WEIGHTS = ROOT / "crates/kalibr-signals/src/turn/weights.bin"
@@ -36,12 +37,18 @@ AUTHORED = ("english", "everyday", "developer", "foreign")
 POOLS = ({"codechat_weak": 1.0, "iard": 1.0}, {"codechat_weak": 1.0, "iard": 1.0, "hwu64": 0.5, "clinc": 0.5})
 """By which folds the thresholds of acceptances and of rejections are chosen, and what a row of each set counts. The
 templated sets are easier than real life, most of all in praise."""
+UNFAMILIAR_POOL = "foreign"
+UNFAMILIAR_CONTINUATIONS = 2.0
+"""Thresholds for unfamiliar messages are chosen by this set's folds, where a continuation counts so much: of phrases
+that were written for the purpose too few say nothing of an answer."""
+FEW_WORDS = 27
+"""The number that says that there are at most five words, as in `features.rs`."""
 PRECISIONS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one of the two models is trained: what a row of each set counts, whose intercept each set has (0 is the one
+    """How a model is trained: what a row of each set counts, whose intercept each set has (0 is the one
     that is used), and the penalties."""
 
     weights: dict[str, float]
@@ -64,7 +71,21 @@ WRITTEN = Recipe(
     penalty=0.1,
     number_penalty=0.3,
 )
-RECIPES = (COLLECTED, WRITTEN)
+TALK = Recipe(
+    weights={"iard": 1.0},
+    domains={"iard": 0},
+    penalty=0.03,
+    number_penalty=0.03,
+)
+GATE = Recipe(
+    weights={"iard": 1.0, "codechat_weak": 1.0, "hwu64": 0.5, "clinc": 0.5},
+    domains=dict.fromkeys(REAL, 0),
+    penalty=0.3,
+    number_penalty=0.3,
+)
+RECIPES = (COLLECTED, WRITTEN, TALK, GATE)
+Models = tuple[Quantised, ...]
+"""One of each recipe, in their order."""
 BLEND_WEIGHTS = {
     **{"codechat_weak": 1.0, "iard": 1.0, "hwu64": 0.3, "clinc": 0.3},
     **{"english": 0.15, "everyday": 0.15, "developer": 0.0, "foreign": 0.5},
@@ -84,11 +105,15 @@ def load(data: Path, program: Path) -> dict[str, Set]:
 def train(sets: dict[str, Set], recipe: Recipe, kept: dict[str, np.ndarray]) -> Quantised:
     """Fits a model to the rows that `kept` says, as it will be shipped: with its intercept 0 and quantised."""
     names = list(recipe.weights)
+    if recipe == GATE:
+        targets = {name: np.full((len(sets[name].rows), 1), float(name == "iard")) for name in names}
+    else:
+        targets = {name: np.eye(3)[sets[name].labels] for name in names}
     model: Linear = fit(
         sp.vstack([sets[name].pieces[kept[name]] for name in names]).tocsr(),
         np.vstack([sets[name].numbers[kept[name]] for name in names]).astype(float),
         np.concatenate([np.full(kept[name].sum(), recipe.domains[name]) for name in names]),
-        np.concatenate([np.eye(3)[sets[name].labels[kept[name]]] for name in names]),
+        np.concatenate([targets[name][kept[name]] for name in names]),
         np.concatenate([np.full(kept[name].sum(), recipe.weights[name]) for name in names]),
         penalty=recipe.penalty,
         number_penalty=recipe.number_penalty,
@@ -112,8 +137,8 @@ def _one(task: tuple[dict[str, Set], Recipe, dict[str, np.ndarray]]) -> Quantise
     return train(*task)
 
 
-def models(sets: dict[str, Set], folds: dict[str, np.ndarray], jobs: int) -> list[tuple[Quantised, ...]]:
-    """Both models for each fold, without its rows; and last both of all rows."""
+def models(sets: dict[str, Set], folds: dict[str, np.ndarray], jobs: int) -> list[Models]:
+    """The models for each fold, without its rows; and last those of all rows."""
     kept = [{name: fold != number for name, fold in folds.items()} for number in range(FOLDS)]
     kept.append({name: np.ones(len(fold), bool) for name, fold in folds.items()})
     tasks = []
@@ -122,7 +147,7 @@ def models(sets: dict[str, Set], folds: dict[str, np.ndarray], jobs: int) -> lis
             tasks.append(({name: sets[name] for name in recipe.weights}, recipe, rows))
     with ProcessPoolExecutor(jobs) as pool:
         made = _watched(pool.map(_one, tasks), len(tasks))
-    return list(zip(made[::2], made[1::2], strict=True))
+    return [tuple(made[at : at + len(RECIPES)]) for at in range(0, len(made), len(RECIPES))]
 
 
 def _watched(made: Iterable[Quantised], count: int) -> list[Quantised]:
@@ -133,26 +158,35 @@ def _watched(made: Iterable[Quantised], count: int) -> list[Quantised]:
     return done
 
 
-def evidence(pair: tuple[Quantised, ...], s: Set, rows: np.ndarray) -> np.ndarray:
-    """What the blend sees of rows: both models' scores, and how much of the message the first knows."""
+def evidence(trained: Models, s: Set, rows: np.ndarray) -> Seen:
+    """What the blend sees of rows."""
     pieces, numbers = s.pieces[rows], s.numbers[rows]
-    return np.hstack([*(model.scores(pieces, numbers) for model in pair), pair[0].coverage(pieces)[:, None]])
+    collected, authored, talk, gate = (model.scores(pieces, numbers) for model in trained)
+    return Seen(collected, authored, talk, trained[0].coverage(pieces), gate[:, 0], numbers[:, FEW_WORDS] > 0)
 
 
-def write(path: Path, pair: tuple[Quantised, ...], blended: Blend, table: np.ndarray) -> None:
+def held_out(trained: list[Models], s: Set, fold: np.ndarray) -> Seen:
+    """The same of all rows of a set, each by the models that did not see its fold."""
+    order = np.argsort(fold, kind="stable")
+    parts = [evidence(of, s, np.flatnonzero(fold == number)) for number, of in enumerate(trained)]
+    back = np.argsort(order, kind="stable")
+    return Seen(*(np.concatenate([getattr(part, f.name) for part in parts])[back] for f in fields(Seen)))
+
+
+def write(path: Path, trained: Models, blended: Blend, table: np.ndarray) -> None:
     """The layout is told in `crates/kalibr-signals/src/turn/model.rs`."""
     little = "<f4"
-    head = np.array([SLOTS, pair[0].numbers.shape[0], len(table)], "<u4").tobytes()
+    head = np.array([SLOTS, trained[0].numbers.shape[0], len(table)], "<u4").tobytes()
     floats = [
-        *(model.scale for model in pair),
-        *(model.intercept for model in pair),
+        *(model.scale for model in trained),
+        *(model.intercept for model in trained),
         blended.weights.T,
         table,
-        np.hstack([model.numbers for model in pair]),
+        np.hstack([model.numbers for model in trained]),
     ]
-    slots = np.hstack([model.pieces for model in pair])
+    slots = np.hstack([model.pieces for model in trained])
     path.write_bytes(
-        b"KTURN1\0\0" + head + b"".join(part.astype(little).tobytes() for part in floats) + slots.tobytes()
+        b"KTURN2\0\0" + head + b"".join(part.astype(little).tobytes() for part in floats) + slots.tobytes()
     )
 
 
@@ -165,15 +199,11 @@ def main() -> None:
     asked = parser.parse_args()
     sets = load(asked.data, asked.program)
     folds = folds_of(sets)
-    *held_out, final = models(sets, folds, asked.jobs)
-    seen = {name: np.zeros((len(s.rows), 7)) for name, s in sets.items()}
-    for number, pair in enumerate(held_out):
-        for name, s in sets.items():
-            rows = folds[name] == number
-            seen[name][rows] = evidence(pair, s, rows)
+    *apart, final = models(sets, folds, asked.jobs)
+    seen = {name: held_out(apart, s, folds[name]) for name, s in sets.items()}
     names = list(sets)
     blended = blend(
-        np.vstack([seen[name] for name in names]),
+        np.vstack([seen[name].inputs() for name in names]),
         np.concatenate([sets[name].labels for name in names]),
         np.concatenate([np.full(len(sets[name].rows), BLEND_WEIGHTS[name]) for name in names]),
     )
@@ -188,16 +218,26 @@ def main() -> None:
         )
         for label, pool in enumerate(POOLS)
     )
-    table = np.column_stack([PRECISIONS, acceptance, rejection])
+    strange = seen[UNFAMILIAR_POOL].coverage < FAMILIAR
+    labels = sets[UNFAMILIAR_POOL].labels[strange]
+    counts = np.where(labels == LABELS.index("continuation"), UNFAMILIAR_CONTINUATIONS, 1.0)
+    unfamiliar = [
+        thresholds(probabilities[UNFAMILIAR_POOL][strange], labels, counts, label, PRECISIONS) for label in (0, 1)
+    ]
+    table = np.column_stack([PRECISIONS, acceptance, rejection, *unfamiliar])
     CACHE.mkdir(parents=True, exist_ok=True)
     saved = {f"{n}_p": probabilities[n] for n in names} | {f"{n}_y": sets[n].labels for n in names}
     # Where phrases, read by rule, say the opposite, nothing is asserted: praise, complaint, and whether words are few.
-    saved |= {f"{n}_phrases": sets[n].numbers[:, [0, 1, 27]] for n in names}
+    saved |= {f"{n}_phrases": sets[n].numbers[:, [0, 1, FEW_WORDS]] for n in names}
+    saved |= {f"{n}_unfamiliar": seen[n].coverage < FAMILIAR for n in names}
     np.savez(CACHE / "folds.npz", table=table, **saved)
     write(asked.weights, final, blended, table)
     print(f"wrote {asked.weights} ({asked.weights.stat().st_size} bytes)")
-    for precision, acceptance, rejection in table:
-        print(f"precision {precision:.3f}: acceptance from {acceptance:.3f}, rejection from {rejection:.3f}")
+    for precision, *lines in table:
+        acceptance, rejection, *others = (f"{line:.3f}" for line in lines)
+        print(
+            f"precision {precision:.3f}: acceptance from {acceptance}, rejection from {rejection}; unfamiliar {others}"
+        )
 
 
 if __name__ == "__main__":

@@ -373,7 +373,7 @@ fn what_is_personal_never_reaches_the_model_and_what_came_before_does_where_it_i
     let provider = Provider::start(|_, asked| at_once(says(&verdict(asked, "continuation"))));
     let set = Set::new(&provider, &json!({ "ask_below": 1.0 }));
     let text = TurnText {
-        message: "hm, could it go to ada@example.org somehow",
+        message: "hm, is that really what ada@example.org said",
         prompt: Some("Ask +44 20 7946 0958 for the zebra-prompt"),
         answer: Some("the zebra-answer"),
     };

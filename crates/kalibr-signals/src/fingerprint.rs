@@ -56,6 +56,17 @@ const MAX_LEVELS_APART: u8 = 3;
 const MOST_FILLED: f64 = 0.3;
 const MAX_RUN: usize = 3;
 
+/// How two texts relate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Relation {
+    /// How much of the first is in the second: [`Fingerprint::containment`], as is the next.
+    pub contained: f64,
+    /// How much of the second is in the first.
+    pub contains: f64,
+    /// [`Fingerprint::resemblance`].
+    pub resemblance: f64,
+}
+
 /// The secret that symbols are made under. Without it a fingerprint tells the length of a text and nothing else.
 #[derive(Clone)]
 pub struct Key([u8; 16]);
@@ -179,14 +190,7 @@ impl Fingerprint {
     /// their sets of words. Words of more than three letters count, or all tokens where a text has no such word. Of texts
     /// with more than some fifteen such words, pairs of neighbouring ones are compared.
     pub fn resemblance(&self, other: &Self) -> f64 {
-        if self == other {
-            return 1.0;
-        }
-        let Some((a, b)) = self.sets(other) else { return 0.0 };
-        let (size_a, size_b) = (a.size(), b.size());
-        // Taken both ways and averaged, so that neither text comes first.
-        let common = f64::midpoint(shared(&a, &b) * size_a, shared(&b, &a) * size_b).min(size_a).min(size_b);
-        common / (size_a + size_b - common)
+        self.relation(other).resemblance
     }
 
     /// How much of this text is in the other, from 0 to 1, whatever its order: an estimate of the share of its words
@@ -201,11 +205,22 @@ impl Fingerprint {
     /// assert!(of("which oceans surround Madagascar entirely").containment(&prompt) < 0.5);
     /// ```
     pub fn containment(&self, other: &Self) -> f64 {
+        self.relation(other).contained
+    }
+
+    /// Containment both ways and resemblance for the price of one.
+    pub fn relation(&self, other: &Self) -> Relation {
+        let every = |share| Relation { contained: share, contains: share, resemblance: share };
         if self == other {
-            return 1.0;
+            return every(1.0);
         }
-        let Some((a, b)) = self.sets(other) else { return 0.0 };
-        shared(&a, &b)
+        let Some((a, b)) = self.sets(other) else { return every(0.0) };
+        let both = common(&a.runs, &b.runs);
+        let (contained, contains) = (shared(both, &a, &b), shared(both, &b, &a));
+        let (size_a, size_b) = (a.size(), b.size());
+        // Taken both ways and averaged, so that neither text comes first.
+        let common = f64::midpoint(contained * size_a, contains * size_b).min(size_a).min(size_b);
+        Relation { contained, contains, resemblance: common / (size_a + size_b - common) }
     }
 
     /// How much of a text survived an edit, from 0 to 1: an estimate of `2 * common / (before + after)`, where `common`
@@ -255,7 +270,8 @@ impl Fingerprint {
         let whole = level == 0 && tokens as usize == symbols.len();
         // The first lengths beyond a whole fingerprint are rounded down to its own.
         let sampled = level > 0 && tokens as usize >= MAX_SYMBOLS && rounded(tokens) == tokens;
-        if level > MAX_LEVEL || symbols.len() > MAX_SYMBOLS || !(whole || sampled) {
+        let strange = symbols.iter().any(|symbol| symbol >> SYMBOL_BITS != 0);
+        if level > MAX_LEVEL || symbols.len() > MAX_SYMBOLS || strange || !(whole || sampled) {
             return Err(Malformed::Bytes);
         }
         Ok(Self { level, tokens, symbols: symbols.into() })
@@ -321,10 +337,27 @@ impl Set {
     fn of(symbols: &[u8], length: usize, letters: f64) -> Self {
         let number =
             |run: &[u8]| run.iter().fold(0, |number, &symbol| number << SYMBOL_BITS | u32::from(symbol));
-        let mut runs: Vec<u32> = symbols.windows(length.min(symbols.len())).map(number).collect();
-        runs.sort_unstable();
-        runs.dedup();
-        Self { runs, possible: letters.powi(length as i32) }
+        let numbers = symbols.windows(length.min(symbols.len())).map(number);
+        let possible = letters.powi(length as i32);
+        if length >= MAX_RUN {
+            let mut runs: Vec<u32> = numbers.collect();
+            runs.sort_unstable();
+            runs.dedup();
+            return Self { runs, possible };
+        }
+        // Short runs are few: a bit for each sorts them, and leaves out what comes again.
+        let mut bits = [0_u64; 1 << (SYMBOL_BITS * (MAX_RUN as u32 - 1) - 6)];
+        for number in numbers {
+            bits[number as usize / 64] |= 1 << (number % 64);
+        }
+        let mut runs = Vec::with_capacity(symbols.len());
+        for (word, mut left) in (0_u32..).zip(bits) {
+            while left != 0 {
+                runs.push(word * 64 + left.trailing_zeros());
+                left &= left - 1;
+            }
+        }
+        Self { runs, possible }
     }
 
     fn len(&self) -> f64 {
@@ -343,11 +376,26 @@ impl Set {
     }
 }
 
+/// How many runs two sorted lists have in common.
+fn common(mut a: &[u32], mut b: &[u32]) -> usize {
+    let mut both = 0;
+    while let ([first_a, rest_a @ ..], [first_b, rest_b @ ..]) = (a, b) {
+        let order = first_a.cmp(first_b);
+        both += usize::from(order.is_eq());
+        if order.is_le() {
+            a = rest_a;
+        }
+        if order.is_ge() {
+            b = rest_b;
+        }
+    }
+    both
+}
+
 /// The share of a's runs that are b's, less what chance alone would give.
-fn shared(a: &Set, b: &Set) -> f64 {
-    let both = a.runs.iter().filter(|run| b.runs.binary_search(run).is_ok()).count() as f64;
+fn shared(both: usize, a: &Set, b: &Set) -> f64 {
     let chance = b.fill();
-    if chance >= 1.0 { 1.0 } else { ((both / a.len() - chance) / (1.0 - chance)).max(0.0) }
+    if chance >= 1.0 { 1.0 } else { ((both as f64 / a.len() - chance) / (1.0 - chance)).max(0.0) }
 }
 
 /// Whether a token is a word of at most three letters or a sign. A character of a script without spaces is neither.

@@ -228,16 +228,32 @@ pub struct Thresholds {
     pub acceptance: f64,
     /// Of a rejection. Above 1, or not a number: none is asserted.
     pub rejection: f64,
+    /// Of an acceptance in words that the collected messages lack, as most are beyond English.
+    pub unfamiliar_acceptance: f64,
+    /// Of a rejection in such words.
+    pub unfamiliar_rejection: f64,
 }
 
 impl Thresholds {
+    /// The same threshold for everything.
+    pub fn all(probability: f64) -> Self {
+        Self {
+            acceptance: probability,
+            rejection: probability,
+            unfamiliar_acceptance: probability,
+            unfamiliar_rejection: probability,
+        }
+    }
+
     /// The lowest at which so large a share of asserted verdicts is right, by the calibration on held-out messages: from
     /// the model's table, the next higher row. Beyond the table, and for what is not a number, nothing is asserted.
     pub fn for_precision(precision: f64) -> Self {
         let line = MODEL.lines.iter().find(|line| f64::from(line.precision) >= precision - 1e-6);
-        line.map_or(Self { acceptance: 2.0, rejection: 2.0 }, |line| Self {
+        line.map_or(Self::all(2.0), |line| Self {
             acceptance: line.acceptance.into(),
             rejection: line.rejection.into(),
+            unfamiliar_acceptance: line.unfamiliar_acceptance.into(),
+            unfamiliar_rejection: line.unfamiliar_rejection.into(),
         })
     }
 }
@@ -278,12 +294,17 @@ pub fn classify_with(message: &str, before: &Before<'_>, thresholds: &Thresholds
     }
     let read = MODEL.read(&features);
     let [acceptance, rejection, continuation] = read.probabilities;
+    let (accepts, rejects) = if read.unfamiliar() {
+        (thresholds.unfamiliar_acceptance, thresholds.unfamiliar_rejection)
+    } else {
+        (thresholds.acceptance, thresholds.rejection)
+    };
     let (label, value, probability, threshold) = if continuation >= acceptance.max(rejection) {
         (TurnLabel::Continuation, None, continuation, f64::INFINITY)
     } else if acceptance > rejection {
-        (TurnLabel::Acceptance, Some(Value::Acceptance), acceptance, thresholds.acceptance)
+        (TurnLabel::Acceptance, Some(Value::Acceptance), acceptance, accepts)
     } else {
-        (TurnLabel::Rejection, Some(Value::Rejection), rejection, thresholds.rejection)
+        (TurnLabel::Rejection, Some(Value::Rejection), rejection, rejects)
     };
     let index = [TurnLabel::Acceptance, TurnLabel::Rejection, TurnLabel::Continuation]
         .iter()

@@ -1,6 +1,6 @@
 //! What came before a message.
 
-use crate::fingerprint::{Fingerprint, Key};
+use crate::fingerprint::{Fingerprint, Key, Relation};
 
 /// How many numbers say how a message relates to what came before it.
 const NUMBERS: usize = 8;
@@ -60,15 +60,14 @@ impl<'a> Before<'a> {
         if message.tokens() == 0 {
             return numbers;
         }
-        let relate = |earlier: &Fingerprint| {
-            [message.containment(earlier), earlier.containment(&message), message.resemblance(earlier)]
-        };
-        if let Some([mine, its, alike]) = self.prompt.map(relate) {
-            numbers[..3].copy_from_slice(&[mine as f32, its as f32, alike as f32]);
-            numbers[3] = f32::from(u8::from(alike >= SAME));
+        if let Some(prompt) = self.prompt {
+            let Relation { contained, contains, resemblance } = message.relation(prompt);
+            numbers[..3].copy_from_slice(&[contained as f32, contains as f32, resemblance as f32]);
+            numbers[3] = f32::from(u8::from(resemblance >= SAME));
         }
-        if let Some([mine, its, alike]) = self.answer.map(relate) {
-            numbers[4..7].copy_from_slice(&[mine as f32, its as f32, alike as f32]);
+        if let Some(answer) = self.answer {
+            let Relation { contained, contains, resemblance } = message.relation(answer);
+            numbers[4..7].copy_from_slice(&[contained as f32, contains as f32, resemblance as f32]);
         }
         numbers
     }

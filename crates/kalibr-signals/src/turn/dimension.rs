@@ -3,6 +3,10 @@
 //! A list of phrases, in the languages that the classifier was taught; the dimension that most of them speak of, and
 //! none where two are even.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
 use super::Dimension::{self, Completeness, Content, Factuality, Format, Length, Tone};
 use super::fold::{Script, script};
 
@@ -64,6 +68,26 @@ const PHRASES: [(Dimension, &[&str]); 6] = [
     ]),
 ];
 
+/// How many phrases there are.
+const COUNT: usize = {
+    let (mut count, mut i) = (0, 0);
+    while i < PHRASES.len() {
+        count += PHRASES[i].1.len();
+        i += 1;
+    }
+    count
+};
+
+/// Finds all phrases in one pass. They are few and short, so it can always be built.
+static SEARCH: LazyLock<Option<AhoCorasick>> =
+    LazyLock::new(|| AhoCorasick::new(PHRASES.iter().flat_map(|(_, phrases)| *phrases)).ok());
+
+/// Which phrases need no space around them.
+static RUNNING: LazyLock<Vec<bool>> = LazyLock::new(|| {
+    let running = |phrase: &&str| phrase.chars().any(|c| script(c) == Script::Running);
+    PHRASES.iter().flat_map(|(_, phrases)| *phrases).map(running).collect()
+});
+
 /// More characters of words than these are not searched.
 const LOOK: usize = 600;
 
@@ -82,14 +106,15 @@ pub(super) fn said<'a>(words: impl Iterator<Item = &'a str>) -> String {
 
 /// What a rejection in these words finds fault with; `error` says that it came with a pasted error.
 pub(super) fn dimension(text: &str, error: bool) -> Option<Dimension> {
-    let found = |phrase: &str| {
-        let running = phrase.chars().any(|c| script(c) == Script::Running);
-        text.match_indices(phrase).any(|(at, _)| {
-            running || (text[..at].ends_with(' ') && text[at + phrase.len()..].starts_with(' '))
-        })
-    };
+    let mut said = [false; COUNT];
+    for found in SEARCH.iter().flat_map(|search| search.find_overlapping_iter(text)) {
+        let whole = || text[..found.start()].ends_with(' ') && text[found.end()..].starts_with(' ');
+        let at = found.pattern().as_usize();
+        said[at] |= RUNNING[at] || whole();
+    }
+    let mut places = said.iter();
     let votes = PHRASES.map(|(dimension, phrases)| {
-        let said = phrases.iter().filter(|phrase| found(phrase)).count();
+        let said = places.by_ref().take(phrases.len()).filter(|said| **said).count();
         (said + usize::from(error && dimension == Factuality), dimension)
     });
     let most = votes.iter().map(|vote| vote.0).max().filter(|&most| most > 0)?;

@@ -18,7 +18,7 @@ pub(super) const PIECES: usize = 1 << 18;
 pub(super) const NUMBERS: usize = 52;
 
 /// The number that says that there are at most five words.
-const FEW_WORDS: usize = 27;
+pub(super) const FEW_WORDS: usize = 27;
 /// The numbers of faces.
 const SIGNS: std::ops::Range<usize> = 21..23;
 /// Words of the beginning that are read, and words of the end: verdicts stand there.

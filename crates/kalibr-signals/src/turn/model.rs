@@ -1,32 +1,45 @@
 //! The trained weights, and how probabilities come of them.
 //!
-//! There are two linear models over the same features, one of messages that were collected and one of phrases that were
-//! written for the purpose, in many languages. A blend of both, which depends on how much of a message the first one
-//! knows, gives the probabilities, and calibrates them.
+//! There are three linear models over the same features: one of all messages that were collected, one of phrases that
+//! were written for the purpose, in many languages, and one of conversations about taste alone, where people praise and
+//! complain of many things. A fourth, the gate, says how much a message is like one of those conversations. A blend,
+//! which depends on the gate and on how much of a message the first model knows, gives the probabilities, and
+//! calibrates them.
 //!
 //! `weights.bin` is made by `bench/turns/train.py`, and MODEL_CARD.md beside it says from what. Little-endian: the mark
-//! `KTURN1\0\0`; numbers of slots, of numbers and of thresholds (u32); then as f32 the scales of both models' slots, both
-//! models' intercepts, the blend (by label), thresholds as (precision, acceptance, rejection), and the weights of the
-//! numbers; then as i8 the weights of the slots. Weights come in sixes: acceptance, rejection and continuation by the
-//! first model, then by the second.
+//! `KTURN2\0\0`; numbers of slots, of numbers and of thresholds (u32); then as f32 the scales of the slots, the
+//! intercepts, the blend (by label), thresholds as (precision, acceptance, rejection, and both again for unfamiliar
+//! messages), and the weights of the numbers; then as i8 the weights of the slots. Weights come in tens: acceptance,
+//! rejection and continuation by each of the three models, then the gate.
 
 use std::sync::LazyLock;
 
-use super::features::{Features, NUMBERS, PIECES, clue};
+use super::features::{FEW_WORDS, Features, NUMBERS, PIECES, clue};
 use super::{Clue, Reason};
 
 static BYTES: &[u8] = include_bytes!("weights.bin");
 
-const MARK: &[u8] = b"KTURN1\0\0";
+const MARK: &[u8] = b"KTURN2\0\0";
 const LABELS: usize = 3;
-/// Scores of both models.
-const SCORES: usize = 2 * LABELS;
-/// What the blend sees: the scores, the scores times the coverage, the coverage, and 1.
-const BLEND: usize = 2 * SCORES + 2;
+/// Numbers of a row of the threshold table.
+const LINE: usize = 5;
+/// Scores of the models that know of any message.
+const GENERAL: usize = 2 * LABELS;
+/// Scores of all models.
+const SCORES: usize = GENERAL + LABELS;
+/// The same, and the gate.
+const COLUMNS: usize = SCORES + 1;
+/// What the blend sees: the general scores, the same times the coverage, all scores times the gate, the gate, the
+/// coverage, and 1.
+const BLEND: usize = 2 * GENERAL + SCORES + 3;
 /// Scores beyond this say no more.
 const CLIP: f32 = 8.0;
+/// Below this coverage a message is unfamiliar: most that are not in English.
+const FAMILIAR: f32 = 0.6;
+/// What of the gate is left where a message has few words: those hardly tell what conversation they are from.
+const FEW_TELL: f32 = 0.7;
 
-type Scores = [f32; SCORES];
+type Scores = [f32; COLUMNS];
 
 /// The model.
 pub(super) static MODEL: LazyLock<Model> =
@@ -38,9 +51,11 @@ pub(super) struct Line {
     pub(super) precision: f32,
     pub(super) acceptance: f32,
     pub(super) rejection: f32,
+    pub(super) unfamiliar_acceptance: f32,
+    pub(super) unfamiliar_rejection: f32,
 }
 
-/// Two linear models and their blend.
+/// The linear models and their blend.
 #[derive(Debug)]
 pub(super) struct Model {
     scale: Scores,
@@ -59,6 +74,14 @@ pub(super) struct Read {
     pub(super) probabilities: [f64; LABELS],
     clues: Vec<(Clue, Scores)>,
     coverage: f32,
+    gate: f32,
+}
+
+impl Read {
+    /// Whether the model of collected messages knows little of it.
+    pub(super) fn unfamiliar(&self) -> bool {
+        self.coverage < FAMILIAR
+    }
 }
 
 impl Model {
@@ -68,11 +91,11 @@ impl Model {
         let mut blend = [[0.0; BLEND]; LABELS];
         blend[LABELS - 1][BLEND - 1] = 9.0;
         Self {
-            scale: [0.0; SCORES],
-            intercepts: [0.0; SCORES],
+            scale: [0.0; COLUMNS],
+            intercepts: [0.0; COLUMNS],
             blend,
             lines: Vec::new(),
-            numbers: vec![[0.0; SCORES]; NUMBERS],
+            numbers: vec![[0.0; COLUMNS]; NUMBERS],
             slots: &[],
         }
     }
@@ -82,9 +105,9 @@ impl Model {
         let (head, rest) = rest.split_at_checked(12)?;
         let count = |i: usize| Some(u32::from_le_bytes(*head[4 * i..].first_chunk::<4>()?) as usize);
         let (slots, numbers, lines) = (count(0)?, count(1)?, count(2)?);
-        let floats = 2 * SCORES + LABELS * BLEND + LABELS * lines + SCORES * numbers;
+        let floats = 2 * COLUMNS + LABELS * BLEND + LINE * lines + COLUMNS * numbers;
         let (floats, slot_bytes) = rest.split_at_checked(4 * floats)?;
-        if slots != PIECES || numbers != NUMBERS || slot_bytes.len() != slots * SCORES {
+        if slots != PIECES || numbers != NUMBERS || slot_bytes.len() != slots * COLUMNS {
             return None;
         }
         let mut floats = floats.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
@@ -94,7 +117,13 @@ impl Model {
             intercepts: std::array::from_fn(|_| next()),
             blend: std::array::from_fn(|_| std::array::from_fn(|_| next())),
             lines: (0..lines)
-                .map(|_| Line { precision: next(), acceptance: next(), rejection: next() })
+                .map(|_| Line {
+                    precision: next(),
+                    acceptance: next(),
+                    rejection: next(),
+                    unfamiliar_acceptance: next(),
+                    unfamiliar_rejection: next(),
+                })
                 .collect(),
             numbers: (0..numbers).map(|_| std::array::from_fn(|_| next())).collect(),
             slots: slot_bytes,
@@ -113,11 +142,11 @@ impl Model {
             if slots.is_empty() {
                 continue;
             }
-            let mut sums = [0_i32; SCORES];
+            let mut sums = [0_i32; COLUMNS];
             let mut covered = 0_usize;
             for &slot in slots {
-                let at = slot as usize * SCORES;
-                let Some(weights) = self.slots.get(at..at + SCORES) else { continue };
+                let at = slot as usize * COLUMNS;
+                let Some(weights) = self.slots.get(at..at + COLUMNS) else { continue };
                 covered += usize::from(weights[0] | weights[1] | weights[2] != 0);
                 for (sum, &weight) in sums.iter_mut().zip(weights) {
                     *sum += i32::from(weight.cast_signed());
@@ -138,33 +167,38 @@ impl Model {
             scores.iter_mut().zip(sums).for_each(|(score, sum)| *score += sum);
         }
         let scores = scores.map(|score| score.clamp(-CLIP, CLIP));
+        let doubt = if features.numbers[FEW_WORDS] > 0.0 { FEW_TELL } else { 1.0 };
+        let gate = doubt / (1.0 + (-scores[SCORES]).exp());
         let blended: [f64; LABELS] = std::array::from_fn(|label| {
             let weights = &self.blend[label];
             f64::from(
-                self.share(label, &scores, coverage) + weights[BLEND - 2] * coverage + weights[BLEND - 1],
+                self.share(label, &scores, coverage, gate)
+                    + weights[BLEND - 3] * gate
+                    + weights[BLEND - 2] * coverage
+                    + weights[BLEND - 1],
             )
         });
         let most = blended.into_iter().fold(f64::NEG_INFINITY, f64::max);
         let odds = blended.map(|score| (score - most).exp());
         let total: f64 = odds.iter().sum();
-        Read { probabilities: odds.map(|odds| odds / total), clues, coverage }
+        Read { probabilities: odds.map(|odds| odds / total), clues, coverage, gate }
     }
 
     /// What scores add to the log-odds of a label.
-    fn share(&self, label: usize, scores: &Scores, coverage: f32) -> f32 {
-        let (plain, covered) = self.blend[label].split_at(SCORES);
-        scores
-            .iter()
-            .zip(plain.iter().zip(covered))
-            .map(|(score, (plain, covered))| score * (plain + coverage * covered))
-            .sum()
+    fn share(&self, label: usize, scores: &Scores, coverage: f32, gate: f32) -> f32 {
+        let (plain, rest) = self.blend[label].split_at(GENERAL);
+        let (covered, gated) = rest.split_at(GENERAL);
+        let general = scores.iter().zip(plain.iter().zip(covered));
+        general.map(|(score, (plain, covered))| score * (plain + coverage * covered)).sum::<f32>()
+            + scores[..SCORES].iter().zip(gated).map(|(score, weight)| score * gate * weight).sum::<f32>()
     }
 
     /// What decided for a label, the weightiest first: what each clue added to its log-odds against the mean of the
     /// other two.
     pub(super) fn reasons(&self, read: &Read, label: usize) -> Vec<Reason> {
         let reason = |(clue, scores): &(Clue, Scores)| {
-            let shares: [f32; LABELS] = std::array::from_fn(|label| self.share(label, scores, read.coverage));
+            let shares: [f32; LABELS] =
+                std::array::from_fn(|label| self.share(label, scores, read.coverage, read.gate));
             let others = (shares.iter().sum::<f32>() - shares[label]) / (LABELS - 1) as f32;
             Reason { clue: *clue, contribution: f64::from(shares[label] - others) }
         };
@@ -201,6 +235,8 @@ mod tests {
         for lines in MODEL.lines.windows(2) {
             assert!(lines[0].precision < lines[1].precision);
             assert!(lines[0].acceptance <= lines[1].acceptance && lines[0].rejection <= lines[1].rejection);
+            assert!(lines[0].unfamiliar_acceptance <= lines[1].unfamiliar_acceptance);
+            assert!(lines[0].unfamiliar_rejection <= lines[1].unfamiliar_rejection);
         }
     }
 }

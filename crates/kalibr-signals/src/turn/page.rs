@@ -3,6 +3,10 @@
 //! In follow-ups to an answer with code, a pasted error is the commonest complaint of all, often without a word beside
 //! it. Pasted code on the other hand is full of words ("fix", "error", "wrong") that say nothing of the answer.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
 /// A message, sorted by lines.
 #[derive(Debug, Default)]
 pub(super) struct Page {
@@ -71,6 +75,9 @@ const ERRORS: [&str; 44] = [
     "panicked at",
     "nullpointer",
 ];
+
+/// Finds any of them in one pass. They are few and short, so it can always be built.
+static SEARCH: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick::new(ERRORS).ok());
 
 /// Starts of lines of code. Those that are English words too count only with a mark of code in the line.
 const CODE_STARTS: [&str; 46] = [
@@ -174,7 +181,7 @@ impl Page {
 }
 
 fn is_error(low: &str, line: &str) -> bool {
-    ERRORS.iter().any(|mark| low.contains(mark)) || names_exception(line)
+    SEARCH.as_ref().is_some_and(|search| search.is_match(low)) || names_exception(line)
 }
 
 /// `TypeError`, `NullPointerException`: a capitalised name that ends in what failures are called.

@@ -8,8 +8,7 @@ fn classify(message: &str) -> Verdict {
 }
 
 fn at(message: &str, threshold: f64) -> Verdict {
-    let thresholds = Thresholds { acceptance: threshold, rejection: threshold };
-    classify_with(message, &Before::default(), &thresholds)
+    classify_with(message, &Before::default(), &Thresholds::all(threshold))
 }
 
 fn asserted(message: &str) -> Option<Value> {
@@ -65,7 +64,16 @@ fn a_clear_complaint_is_a_rejection() {
 #[test]
 fn clear_praise_is_an_acceptance() {
     let misread = misread(
-        &["perfect, thanks!", "This is exactly what I needed", "that's correct", "👍"],
+        &[
+            "perfect, thanks!",
+            "This is exactly what I needed",
+            "that's correct",
+            "👍",
+            "Thank you",
+            "Looks good to me",
+            "Great work",
+            "it works now",
+        ],
         Some(Value::Acceptance),
     );
     assert!(misread.is_empty(), "{misread:#?}");
@@ -116,13 +124,9 @@ fn whoever_goes_on_or_cannot_be_read_asserts_nothing() {
 #[test]
 fn what_is_too_unsure_to_assert_still_has_the_right_label() {
     for (message, label) in [
-        ("could you try again?", TurnLabel::Rejection),
+        ("nah that is not it", TurnLabel::Rejection),
+        ("Took a while, but it is right now", TurnLabel::Acceptance),
         ("start over", TurnLabel::Rejection),
-        ("Great work", TurnLabel::Acceptance),
-        ("I love it!", TurnLabel::Acceptance),
-        ("Looks good to me", TurnLabel::Acceptance),
-        ("Thank you", TurnLabel::Acceptance),
-        ("it works now", TurnLabel::Acceptance),
         ("what a great answer", TurnLabel::Acceptance),
     ] {
         assert_eq!(classify(message).label, label, "{message}: {:?}", classify(message));
