@@ -30,12 +30,9 @@ pub struct Entry {
     pub p_best: f64,
 }
 
-/// Availability below which a path's provider counts as failing.
-const FAILING: f64 = 0.9;
-
 impl PolicyTable {
     /// The table of these paths, in that order. What `known` says of a path's success is that of its posterior. While the
-    /// provider of one of them fails, paths are chosen as often as they are probably the best, and no greedier.
+    /// provider of one of them fails, paths are chosen less greedily ([`crate::sharpness::while_available`]).
     pub fn new(
         version: u64,
         paths: &[(PathId, Posterior)],
@@ -48,10 +45,8 @@ impl PolicyTable {
             ..known
         };
         let known: Vec<Known> = known.into_iter().zip(paths).map(of_posterior).collect();
-        // A request tries whether a failing provider is back when it falls on that path: greed must not put it off.
-        let failing = paths.iter().any(|(_, posterior)| posterior.availability < FAILING);
-        let rules = ChoiceRules { sharpness: if failing { 1.0 } else { rules.sharpness }, ..*rules };
-        let rules = rules.prepare(&known, standing);
+        let availabilities = paths.iter().map(|(_, posterior)| posterior.availability);
+        let rules = rules.while_available(availabilities).prepare(&known, standing);
         // Where cost has no say, the weights are just these, and one quadrature is enough.
         let best = rules
             .of_success_alone()
@@ -179,6 +174,23 @@ mod tests {
             fails.shares()
         );
         assert!(answers.shares()[1] < 0.5 * fails.shares()[1], "{:?}", answers.shares());
+    }
+
+    #[test]
+    fn a_path_of_which_little_is_known_gains_nothing_by_the_best_one_being_ruled_out() {
+        use crate::objective::NotEligible;
+
+        let all = table(&[(180.0, 20.0), (160.0, 40.0), (6.0, 4.0)]);
+        let not_first = |at| (at == 0).then_some(NotEligible::NotACandidate);
+        let ask = || all.rules().choices(&Asked::default(), not_first).unwrap();
+        let (first, again) = (ask(), ask());
+        let bits = |of: &[f64]| of.iter().map(|p| p.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&first.propensities), bits(&again.propensities));
+        assert!((first.propensities.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        // As if the two were all that there is: matched 0.1, squared and scaled 0.012, floored 0.014.
+        let two = table(&[(160.0, 40.0), (6.0, 4.0)]).shares();
+        assert_eq!(bits(&first.propensities[1..]), bits(&two));
+        assert!(two[1] > 0.005 && two[1] < 0.02, "{two:?}");
     }
 
     #[test]

@@ -8,8 +8,9 @@
 //!
 //! 1. *eligibility*: the request's mask, then hard caps (the goal's and the request's) and path risk, then soft limits
 //!    (if they leave anything);
-//! 2. *objective*: the weights, restricted to the eligible paths and scaled to 1 (if nothing is left of them, P(best)
-//!    among the eligible: the only quadrature that a request can cause, and a rare one), sharpened ([`crate::sharpness`]);
+//! 2. *objective*: its weights, sharpened ([`crate::sharpness`]). Where paths that have any are not eligible, those of the
+//!    eligible among themselves: the share of a path in a comparison with a better one says nothing of how it compares
+//!    with the rest. This is the only quadrature that a request can cause, one for each mask of a table;
 //! 3. *exploration cap*: lowered beforehand by what the floor will add, so that it holds after the floor;
 //! 4. *floor*: an additive one, `f + (1 − K f) w`, of the task's risk; all floors together take at most half;
 //! 5. *guarantee*, or after a rollback the baseline alone: a mixture with the baseline;
@@ -24,17 +25,22 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::best::p_best;
 use crate::counters::Count;
-use crate::objective::{Limits, NotEligible, Objective, Offer, SURE};
+use crate::objective::{Limits, NotEligible, Objective, Offer, Pacer, SURE};
 use crate::posterior::Beta;
 use crate::quadrature::to_one;
 use crate::safety::{Guarantee, Risk, Side, capped, mixed, with_holdout};
 use crate::sharpness::sharpened;
 
+mod masks;
 mod prepare;
 
 pub use prepare::Standing;
+
+use masks::Masks;
+
+/// Weight that eligible paths may lack without being compared anew: the error of an integral, not a path.
+const NOTHING: f64 = 1e-6;
 
 /// How a goal chooses; everything has a default.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -127,7 +133,11 @@ pub struct Prepared {
     /// P(q_a >= q_baseline − `risk_delta`) for each path, 1 for the baseline. Without a baseline, the path of the greatest
     /// expected success stands in for it.
     as_good: Vec<f64>,
+    /// What the weights were computed with, for masks that need others.
+    objective: Objective,
+    pacer: Pacer,
     sharpness: f64,
+    masks: Masks,
     floor: f64,
     exploration_cap: f64,
     baseline: Option<usize>,
@@ -326,19 +336,19 @@ impl Prepared {
 
     /// Step 2: the weights of the eligible paths alone, sharpened.
     fn restricted(&self, mask: &[bool]) -> Vec<f64> {
-        sharpened(&self.matched(mask), self.sharpness)
-    }
-
-    fn matched(&self, mask: &[bool]) -> Vec<f64> {
-        let weights: Vec<f64> =
-            self.paths.iter().zip(mask).map(|(path, &is)| if is { path.weight } else { 0.0 }).collect();
-        if weights.iter().sum::<f64>() >= 1e-9 {
-            return to_one(weights);
+        let of = |is: bool| self.paths.iter().zip(mask).filter(move |(_, eligible)| **eligible == is);
+        let lost: f64 = of(false).map(|(path, _)| path.weight).sum();
+        if lost <= NOTHING {
+            let weights = self.paths.iter().zip(mask);
+            let weights = weights.map(|(path, &is)| if is { path.weight } else { 0.0 });
+            return sharpened(&to_one(weights.collect()), self.sharpness);
         }
-        let eligible = self.paths.iter().zip(mask).filter(|(_, is)| **is);
-        let left: Vec<Beta> = eligible.map(|(path, _)| path.offer.success).collect();
-        let mut best = p_best(&left).into_iter();
-        mask.iter().map(|&is| if is { best.next().unwrap_or(0.0) } else { 0.0 }).collect()
+        self.masks.weights(mask, || {
+            let offers: Vec<Offer> = of(true).map(|(path, _)| path.offer.clone()).collect();
+            let among = sharpened(&self.objective.weights(&offers, self.pacer), self.sharpness);
+            let mut among = among.into_iter();
+            mask.iter().map(|&is| if is { among.next().unwrap_or(0.0) } else { 0.0 }).collect()
+        })
     }
 }
 

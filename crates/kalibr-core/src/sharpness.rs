@@ -36,6 +36,31 @@ pub fn sharpened(weights: &[f64], sharpness: f64) -> Vec<f64> {
     powers.iter().map(|power| power / total).collect()
 }
 
+/// Availability from which on nothing fails that greed could put off.
+const ANSWERS: f64 = 0.9;
+/// Availability up to which paths are chosen as often as they are probably the best, and no greedier.
+const FAILS: f64 = 0.6;
+
+/// The sharpness, >= 1, that is left of `sharpness` while the least available path answers with probability `lowest`.
+///
+/// A request tries whether a failing provider is back when it falls on that path: greed must not put it off. All of it at
+/// 0.9 and above, 1 at 0.6 and below, and linear between, so that a provider that stays near a bound does not turn
+/// the choices of its goal round with each refresh.
+///
+/// ```
+/// use kalibr_core::sharpness::while_available;
+///
+/// assert_eq!(while_available(2.0, 0.95), 2.0);
+/// assert!((while_available(2.0, 0.75) - 1.5).abs() < 1e-12);
+/// assert_eq!(while_available(2.0, 0.3), 1.0);
+/// ```
+pub fn while_available(sharpness: f64, lowest: f64) -> f64 {
+    if lowest >= ANSWERS {
+        return sharpness;
+    }
+    1.0 + (sharpness - 1.0) * ((lowest - FAILS) / (ANSWERS - FAILS)).clamp(0.0, 1.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +92,15 @@ mod tests {
         for drawn in sharpened(&[1.0 / 32.0; 32], 8.0) {
             assert!((drawn - 1.0 / 32.0).abs() < 1e-15);
         }
+    }
+
+    #[test]
+    fn greed_falls_with_availability_without_a_step() {
+        let steps: Vec<f64> = (0..=1_000).map(|i| while_available(2.0, f64::from(i) / 1_000.0)).collect();
+        assert!(steps.windows(2).all(|w| (0.0..0.004).contains(&(w[1] - w[0]))), "{steps:?}");
+        assert_eq!((steps[0], steps[600], steps[900], steps[1_000]), (1.0, 1.0, 2.0, 2.0));
+        assert!(while_available(2.0, 0.88) > 1.9);
+        assert_eq!(while_available(1.0, 0.7), 1.0);
     }
 
     #[test]

@@ -24,7 +24,9 @@
 
 use std::fmt::Write as _;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Map;
 
 use super::log::{Log, Logged, PathName};
 use crate::counters::Epoch;
@@ -44,8 +46,8 @@ pub struct Head {
     /// Its half-life in graded decisions; 0 forgets nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub half_life: Option<f64>,
-    /// How it chooses.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// How it chooses. Rules without a sharpness were written before there was one, when it was 1 for all.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "as_written")]
     pub rules: Option<ChoiceRules>,
     /// Its paths.
     pub paths: Vec<NamedPath>,
@@ -101,6 +103,14 @@ struct AttemptLine {
     path: String,
     evidence: u32,
     score: u32,
+}
+
+fn as_written<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ChoiceRules>, D::Error> {
+    let Some(mut rules) = Option::<Map<String, serde_json::Value>>::deserialize(from)? else {
+        return Ok(None);
+    };
+    rules.entry("sharpness").or_insert_with(|| 1.0.into());
+    ChoiceRules::deserialize(serde_json::Value::Object(rules)).map(Some).map_err(D::Error::custom)
 }
 
 const fn yes() -> bool {

@@ -267,6 +267,7 @@ impl<'l> Replayed<'l> {
             learner.learn();
             let known =
                 learner.posteriors(&class.pipeline, &number, &class.counters, subjects, &routing.config);
+            let rules = routing.rules.while_available(known.iter().map(|posterior| posterior.availability));
             let known: Vec<Known> = known
                 .iter()
                 .zip(spent)
@@ -276,7 +277,7 @@ impl<'l> Replayed<'l> {
                     Known { offer: Offer { dollars, ..known.offer }, ..known }
                 })
                 .collect();
-            (class.decisions, routing.rules.prepare(&known, &Standing::default()))
+            (class.decisions, rules.prepare(&known, &Standing::default()))
         });
         &class.table.insert(table).1
     }

@@ -1,10 +1,10 @@
 //! What is computed at a refresh: see the head of [`super`].
 
-use super::{Asked, ChoiceRules, Known, NoneEligible, PathRules, Prepared};
+use super::{Asked, ChoiceRules, Known, NoneEligible, PathRules, Prepared, masks::Masks};
 use crate::objective::{NotEligible, Objective, Offer, Pacer, p_within};
 use crate::posterior::Beta;
 use crate::safety::{guaranteed_share, leader};
-use crate::sharpness::sharpened;
+use crate::sharpness::{sharpened, while_available};
 
 /// What the goal's state adds to its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -42,6 +42,13 @@ impl ChoiceRules {
             return Some("risk_delta is how far below the baseline a path may be, a number from 0 to 1");
         }
         self.guarantee.and_then(|guarantee| guarantee.problem())
+    }
+
+    /// These rules while the providers of the paths answer this often (0..=1, one for each): see [`while_available`].
+    #[must_use]
+    pub fn while_available(&self, availabilities: impl IntoIterator<Item = f64>) -> Self {
+        let lowest = availabilities.into_iter().fold(1.0, f64::min);
+        Self { sharpness: while_available(self.sharpness, lowest), ..*self }
     }
 
     /// Computes what does not depend on the request.
@@ -84,7 +91,10 @@ impl ChoiceRules {
         let mut prepared = Prepared {
             paths: paths.iter().zip(&weights).zip(hard).map(path).collect(),
             as_good: self.as_good(paths, baseline),
+            objective: self.objective,
+            pacer: standing.pacer,
             sharpness: self.sharpness,
+            masks: Masks::default(),
             floor: self.floor,
             exploration_cap: self.exploration_cap.clamp(0.0, 1.0),
             baseline,

@@ -216,6 +216,31 @@ fn after_a_rollback_everything_goes_to_the_baseline_that_may() {
 }
 
 #[test]
+fn the_objective_weighs_the_eligible_among_themselves_and_what_loses_no_weight_is_left_as_it_is() {
+    // The third is as good as the second and a tenth of its price; the first leads, the last is next to never the best.
+    let paths = [path(0.95, 0.01), path(0.8, 0.01), path(0.8, 0.001), path(0.1, 0.01)];
+    let rules = ChoiceRules {
+        objective: Objective::CheapestWithin { delta: 0.1, probability: 0.5 },
+        ..ChoiceRules::default()
+    };
+    let prepared = rules.prepare(&paths, &Standing::default());
+    let bits = |of: &Prepared, out_of: &[usize]| -> Vec<u64> {
+        let choices = of.choices(&Asked::default(), |at| out(out_of.contains(&at))).unwrap();
+        assert!((choices.propensities.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        choices.propensities.iter().map(|p| p.to_bits()).collect()
+    };
+    let masked = bits(&prepared, &[0]);
+    let rest = rules.prepare(&paths[1..], &Standing::default());
+    assert_eq!(masked[1..], bits(&rest, &[]));
+    assert!(f64::from_bits(masked[2]) > 0.99);
+    assert_eq!(masked, bits(&prepared, &[0]), "the second request gets what the first got");
+    assert_eq!(bits(&prepared, &[]), bits(&rules.prepare(&paths, &Standing::default()), &[]));
+    // Ruling out what has no weight leaves the odds of the others as they were.
+    let usual = prepared.restricted(&[true; 4]);
+    assert_eq!(prepared.restricted(&[true, true, true, false])[..3], usual[..3]);
+}
+
+#[test]
 fn settings_are_read_with_defaults_and_problems_are_said_in_words() {
     let read = |json: &str| serde_json::from_str::<ChoiceRules>(json).unwrap();
     assert_eq!(read("{}"), ChoiceRules::default());

@@ -3,7 +3,8 @@ use crate::counters::Epoch;
 use crate::evidence::{Pattern, Register, Signal, Source, Strength, Value};
 use crate::ids::{Bucket, PathId, SignalId, TraceId};
 use crate::outcome::Reply;
-use crate::policy::uniform;
+use crate::policy::{PolicyTable, uniform};
+use crate::posterior::{Beta, Posterior};
 use crate::replay::{Head, LineReader, Logged, NamedPath, PathName};
 use crate::trace::Share;
 use proptest::prelude::*;
@@ -294,4 +295,57 @@ fn a_path_that_did_not_answer_lately_is_chosen_less_by_a_replayed_learner_than_o
     let targets = Log::new(names(), log).learned(&Routing::default());
     let last = targets.last().unwrap().as_ref().unwrap();
     assert!(last[0] < 0.1, "{last:?}");
+}
+
+#[test]
+fn rules_of_a_log_from_before_there_was_a_sharpness_match_probabilities() {
+    let sharpness = |rules: &str| {
+        let head: Head = serde_json::from_str(&format!(r#"{{"paths": [], "rules": {rules}}}"#)).unwrap();
+        head.rules.map(|rules| rules.sharpness)
+    };
+    assert_eq!(sharpness(r#"{"floor": 0.01}"#), Some(1.0));
+    assert_eq!(sharpness(r#"{"sharpness": 3}"#), Some(3.0));
+    assert_eq!(sharpness("null"), None);
+    let written = Head { rules: Some(ChoiceRules::default()), ..Head::default() };
+    let text = serde_json::to_string(&written).unwrap();
+    assert_eq!(serde_json::from_str::<Head>(&text).unwrap(), written);
+    assert!(serde_json::from_str::<Head>(r#"{"paths": [], "rules": {"flor": 1}}"#).is_err());
+}
+
+#[test]
+fn a_replayed_table_is_as_greedy_as_a_live_one_while_a_provider_fails() {
+    let mut register = Register::default();
+    register.reply(Reply::Failed);
+    let mut decisions = coin(400, [0.7, 0.7]);
+    for (n, logged) in decisions.iter_mut().enumerate() {
+        logged.at = Timestamp(n as i64 * 1_000_000);
+        if n % 4 == 0 {
+            logged.attempts = vec![Share { path: logged.path, pattern: register.pattern(), score: 0 }];
+        }
+    }
+    let (log, routing) = (Log::new(names(), decisions), Routing::default());
+    let mut replayed = Replayed::new(&log, &routing);
+    log.entries.iter().for_each(|entry| replayed.learn(entry));
+    let replay = replayed.table(0, Timestamp(400_000_000)).clone();
+    let available = |subject: &Subject| subject.available.map_or(1.0, Beta::mean);
+    let posteriors = replayed.subjects.iter().zip(replay.offers()).map(|(subject, offer)| {
+        let success = offer.success;
+        let availability = available(subject);
+        let known = Posterior {
+            success,
+            quality: success,
+            own: success,
+            available: None,
+            availability,
+            graded: 0,
+            attempts: 0,
+        };
+        (subject.path, known)
+    });
+    let posteriors: Vec<_> = posteriors.collect();
+    let known = || replay.offers().map(|offer| Known { offer: offer.clone(), ..Known::of(offer.success) });
+    let standing = Standing::default();
+    let live = PolicyTable::new(0, &posteriors, known(), &routing.rules, &standing);
+    assert_eq!(live.rules(), &replay);
+    assert_ne!(routing.rules.prepare(&known().collect::<Vec<_>>(), &standing), replay);
 }
