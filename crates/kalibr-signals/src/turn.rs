@@ -9,6 +9,7 @@ mod cues;
 mod dimension;
 mod features;
 mod fold;
+mod litotes;
 mod model;
 mod page;
 mod phrases;

@@ -10,7 +10,7 @@ use super::page::Page;
 use super::weigh::{Weighed, weigh};
 use super::words::{self, Clause};
 use super::{Before, Clue, Dimension, TurnLabel};
-use super::{cues, dimension};
+use super::{cues, dimension, litotes};
 
 /// The hash space of the pieces.
 pub(super) const PIECES: usize = 1 << 18;
@@ -123,7 +123,9 @@ impl Features {
         match label {
             TurnLabel::Acceptance => complaint > praise,
             // In a longer message the praise may be of one thing and the complaint of another.
-            TurnLabel::Rejection => praise > complaint && self.numbers[FEW_WORDS] > 0.0,
+            TurnLabel::Rejection => {
+                (praise > complaint && self.numbers[FEW_WORDS] > 0.0) || litotes::is_among(&self.said)
+            }
             TurnLabel::Continuation => false,
         }
     }
