@@ -32,6 +32,7 @@ pub(crate) fn every() -> Vec<Scenario> {
         together(1.0),
         together(0.2),
         apart(),
+        several(),
     ];
     for axis in axes() {
         for (_, _, scenario) in axis.scenarios {
@@ -297,6 +298,19 @@ fn apart() -> Scenario {
         about: "as level-100, but the first path falls by 2 in log-odds (to .35)".into(),
         paths: vec![course(0.8, -2.0), course(0.7, -1.0), course(0.6, -1.0)],
         recovered: Some(4_000),
+        ..together(1.0)
+    }
+}
+
+/// Two paths fall alike and the third, little used until then, stays and is the best.
+fn several() -> Scenario {
+    let fallen = |rate| Course::Steps(vec![(0, rate), (2_000, 0.45)]);
+    Scenario {
+        name: "level-several".into(),
+        about: "three paths, .80 .78 .70; the first two fall to .45 at decision 2,000 and the third stays; truth at once \
+                on every decision"
+            .into(),
+        paths: vec![fallen(0.8), fallen(0.78), Course::Still(0.7)],
         ..together(1.0)
     }
 }

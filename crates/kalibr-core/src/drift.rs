@@ -22,7 +22,8 @@
 pub struct Span {
     /// Observations, >= 0.
     pub n: f64,
-    /// Successes among them, in 0..=n.
+    /// Successes among them, in 0..=n; of a part of what was carried over a step of the level it may be outside, and then
+    /// only the sum over a stretch has a meaning: see [`crate::level`].
     pub successes: f64,
 }
 
@@ -32,9 +33,9 @@ impl Span {
         Self { n: self.n + other.n, successes: self.successes + other.successes }
     }
 
-    /// The share of successes; 0.5 of nothing.
+    /// The share of successes, in 0..=1; 0.5 of nothing.
     pub fn mean(self) -> f64 {
-        if self.n > 0.0 { self.successes / self.n } else { 0.5 }
+        if self.n > 0.0 { (self.successes / self.n).clamp(0.0, 1.0) } else { 0.5 }
     }
 }
 

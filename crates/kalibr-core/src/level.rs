@@ -11,8 +11,10 @@
 //! the change is recognised for what it is, and the leader leads again by all that was known of it. Everything is
 //! recomputed from the counters, so what a change is taken for follows from what was heard and not from when.
 //!
-//! Paths of which nothing was heard since, or nothing before, have no say in it, and are carried along with those that
-//! have. Each pipeline and bucket has a level of its own; what other places teach is no evidence of it.
+//! That several fell is not that all did. Each path is carried by the step times the probability that it moved rather than
+//! stayed, by the likelihood of its own answers with even odds before them: a path of which nothing was heard since is
+//! carried half way, and what was known of it counts less by the variance of that (`by² w (1 − w)`), so it is tried
+//! sooner. Nothing is called the level before paths that moved by their own answers have most of what was heard. Each pipeline and bucket has a level of its own; what other places teach is no evidence of it.
 //!
 //! # The test
 //! Each path is a stratum: a table of (before, after) × (good, bad). The place is the cut with the greatest
@@ -36,8 +38,8 @@ use statrs::function::gamma::gamma_ur;
 use crate::drift::{Change, Span, Sums, kl, price};
 
 /// How much likelier, in nats, what was heard must be by a common step than by paths that changed on their own. A path that
-/// changed alone is mistaken for the level with a probability of e^−3 at most (Ville's inequality for the likelihood
-/// ratio of the others' answers), and some thirty answers that fell by a quarter reach it.
+/// changed alone is seldom mistaken for the level (by Ville's inequality for the likelihood ratio of the others' answers in
+/// e^−3 of cases at most, were the step known), and some thirty answers that fell by a quarter reach it.
 const MARGIN: f64 = 3.0;
 /// Strata that agree are found to disagree this often. To take a path along that fell further than the others costs more
 /// than to look at all anew, so it is not rare: level-apart of `bench/learning` lost 166 at .01 and 154 at .1 (no spread,
@@ -47,6 +49,10 @@ const DISAGREE: f64 = 0.05;
 /// What was known before is worth that much less, so that a mistaken step is found out: level-apart lost 154 with 0 and
 /// 127 with .25 (40 tuning seeds, .1 above), and level-100, where all do move alike, 36 and 39.
 const SPREAD: f64 = 0.25;
+/// All paths are said to have moved only when those that by their own answers did so with a probability of `SURE` have
+/// this share of the answers.
+const ENOUGH: f64 = 0.8;
+const SURE: f64 = 0.75;
 /// The furthest step that is fitted, in log-odds.
 const FURTHEST: f64 = 6.0;
 
@@ -61,9 +67,20 @@ pub struct Step {
     pub before: f64,
     /// The share of successes after it, of the same mixture of paths, in 0..=1.
     pub after: f64,
-    /// At most this probable is that nothing changed or one path alone, in 0..=1: the strictest level at which the test
-    /// would still have found it, and e to the minus of how much likelier it is than paths that changed on their own.
+    /// Seen at most so seldom if nothing had changed, or one path alone, in 0..=1; not the probability that nothing did.
+    /// The strictest level at which the test would still have found it, and e to the minus of how much likelier it is than paths that changed on their own.
     pub false_alarm: f64,
+}
+
+/// A step as one path took part in it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Move {
+    /// The first block after it.
+    pub at: usize,
+    /// By how much the path is expected to have moved, in log-odds: the step times the probability that the path moved.
+    pub by: f64,
+    /// The variance of that, > 0.
+    pub doubt: f64,
 }
 
 /// How the level of some streams moved.
@@ -71,6 +88,8 @@ pub struct Step {
 pub struct Course {
     /// Its steps, oldest first.
     pub steps: Vec<Step>,
+    /// For each stream, by how much it is taken to have moved at each step; empty where there are no steps.
+    pub moves: Vec<Vec<Move>>,
     /// For each stream, its own changes that had to be taken out for a step to be seen: it moved otherwise than the
     /// others at that time. In order; empty where there are no steps.
     pub apart: Vec<Vec<Change>>,
@@ -108,16 +127,19 @@ pub fn course(streams: &[Vec<Span>], alone: &[Vec<Change>], delta: f64) -> Cours
         changes.sort_unstable_by_key(|change| change.at);
         changes.dedup_by_key(|change| change.at);
     }
-    Course { steps: found.into_iter().map(|found| found.step).collect(), apart }
+    let moves = (0..streams.len()).map(|path| found.iter().map(|found| found.of(path)).collect()).collect();
+    Course { steps: found.into_iter().map(|found| found.step).collect(), moves, apart }
 }
 
-/// A stream as it would have been heard after the steps that followed: each block is moved by as much as the level moved
+/// A stream as it would have been heard after the moves that followed: each block is moved by as much as the path moved
 /// since, and carries the same score and the same information on the log-odds as before.
-pub fn carried(stream: &[Span], steps: &[Step]) -> Vec<Span> {
+///
+/// It is the sums of stretches that mean something: a single block may carry fewer successes than 0 or more than `n`.
+pub fn carried(stream: &[Span], moves: &[Move]) -> Vec<Span> {
     let mut carried = stream.to_vec();
     let mut from = 0;
-    for (at, step) in steps.iter().enumerate() {
-        let by: f64 = steps[at..].iter().map(|step| step.by).sum();
+    for (at, step) in moves.iter().enumerate() {
+        let by: f64 = moves[at..].iter().map(|step| step.by).sum();
         let whole = stream[from..step.at].iter().fold(Span::default(), |sum, span| sum.and(*span));
         for (span, out) in stream[from..step.at].iter().zip(&mut carried[from..step.at]) {
             *out = moved(*span, whole, by);
@@ -130,7 +152,8 @@ pub fn carried(stream: &[Span], steps: &[Step]) -> Vec<Span> {
 /// An observation of a stretch whose observations are `whole`, after a step in log-odds.
 ///
 /// Its score `successes − n p` and its information `n p (1 − p)` stay as they are, at the stretch's rate `p` before and
-/// after: together with the others of the stretch it then says of the log-odds what it said before.
+/// after: together with the others of the stretch it then says of the log-odds what it said before. That holds of sums only:
+/// one success of one, moved down, is more than one success, as one failure is less than none.
 pub(crate) fn moved(span: Span, whole: Span, by: f64) -> Span {
     if span.n <= 0.0 {
         return span;
@@ -139,15 +162,16 @@ pub(crate) fn moved(span: Span, whole: Span, by: f64) -> Span {
     let p = (whole.successes + 0.5) / (whole.n + 1.0);
     let q = logistic((p / (1.0 - p)).ln() + by);
     let n = span.n * p * (1.0 - p) / (q * (1.0 - q));
-    Span { n, successes: (n * q + span.successes - span.n * p).clamp(0.0, n) }
+    Span { n, successes: n * q + span.successes - span.n * p }
 }
 
-/// What was heard of a path before `steps` steps that together moved the level by `by`, as it counts after them.
-pub(crate) fn known(heard: Span, by: f64, steps: usize) -> Span {
-    let after = moved(heard, heard, by);
+/// What was heard of a path before these moves, as it counts after them.
+pub(crate) fn known(heard: Span, moves: &[Move]) -> Span {
+    let after = moved(heard, heard, moves.iter().map(|one| one.by).sum());
     let mean = after.mean();
-    let worth = 1.0 / (1.0 + after.n * mean * (1.0 - mean) * SPREAD * SPREAD * steps as f64);
-    Span { n: worth * after.n, successes: worth * after.successes }
+    let doubt: f64 = moves.iter().map(|one| one.doubt).sum();
+    let n = after.n / (1.0 + after.n * mean * (1.0 - mean) * doubt);
+    Span { n, successes: n * mean }
 }
 
 /// A stretch of one path.
@@ -220,6 +244,28 @@ struct Found {
     strata: Vec<Stratum>,
     /// The changes that were taken out, and of which path.
     apart: Vec<(usize, Change)>,
+    /// For each path, how probable it is that it took part.
+    took: Vec<f64>,
+}
+
+impl Found {
+    fn of(&self, path: usize) -> Move {
+        let Step { at, by, .. } = self.step;
+        let took = self.took[path];
+        Move { at, by: took * by, doubt: SPREAD * SPREAD + by * by * took * (1.0 - took) }
+    }
+}
+
+/// For each path, how probable it is that it moved by this step rather than stayed, by its own answers alone: a half
+/// where there are none.
+fn took_part(sums: &[Sums], strata: &[Stratum], step: &Step) -> Vec<f64> {
+    let mut own = vec![0.0; sums.len()];
+    for stratum in strata {
+        if let Some(pair) = Pair::at(&sums[stratum.path], stratum, step.at) {
+            own[stratum.path] += pair.stepped(step.by).0;
+        }
+    }
+    own.iter().map(|own| logistic(*own)).collect()
 }
 
 fn look(
@@ -233,9 +279,11 @@ fn look(
     let mut apart = Vec::new();
     let mut within = splits.iter().filter(|(_, change)| from < change.at && change.at < to);
     loop {
-        if let Some(step) = best(sums, &strata, (from, to)).and_then(|at| judge(sums, &strata, at, delta)) {
+        let step = best(sums, &strata, (from, to)).and_then(|at| judge(sums, &strata, at, delta));
+        let step = step.map(|step| (step, took_part(sums, &strata, &step)));
+        if let Some((step, took)) = step.filter(|(_, took)| enough(sums, took, &apart, (from, to))) {
             strata.retain(|stratum| stratum.from < step.at && step.at < stratum.to);
-            found.push(Found { step, strata, apart });
+            found.push(Found { step, strata, apart, took });
             look(sums, splits, (from, step.at), delta, found);
             look(sums, splits, (step.at, to), delta, found);
             return;
@@ -250,6 +298,20 @@ fn look(
             apart.push((path, change));
         }
     }
+}
+
+/// Whether the paths that took part beyond doubt have most of what was heard of those that were not taken out.
+fn enough(sums: &[Sums], took: &[f64], apart: &[(usize, Change)], (from, to): (usize, usize)) -> bool {
+    let (mut all, mut sure) = (0.0, 0.0);
+    for (path, (sums, took)) in sums.iter().zip(took).enumerate() {
+        if apart.iter().any(|(out, _)| *out == path) {
+            continue;
+        }
+        let n = sums.between(from, to).n;
+        all += n;
+        sure += if *took >= SURE { n } else { 0.0 };
+    }
+    sure >= ENOUGH * all
 }
 
 /// The cut at which the strata show the greatest common step, of those that two show any at.
@@ -435,10 +497,59 @@ mod tests {
     }
 
     #[test]
+    fn a_path_is_carried_as_far_as_its_own_answers_say_that_it_moved() {
+        let world = |third: (usize, f64)| {
+            [
+                (20, vec![(40, 0.8), (20, 0.5)]),
+                (20, vec![(40, 0.75), (20, 0.43)]),
+                (1, vec![(40, 0.7), (third.0, third.1)]),
+            ]
+        };
+        let moves = |third| -> Vec<f64> {
+            let world = world(third);
+            (0..50)
+                .filter_map(|seed| {
+                    let mut streams = streams(seed, &world);
+                    streams[2].resize(60, Span::default());
+                    let alone: Vec<Vec<Change>> = streams.iter().map(|stream| changes(stream, 0.1)).collect();
+                    let course = course(&streams, &alone, 0.1);
+                    let step = *course.steps.first()?;
+                    Some(course.moves[2][0].by / step.by)
+                })
+                .collect()
+        };
+        let mean = |shares: &[f64]| shares.iter().sum::<f64>() / shares.len() as f64;
+        let (unheard, fell, stayed) = (moves((0, 0.0)), moves((20, 0.37)), moves((20, 0.9)));
+        assert!(unheard.len() >= 40 && (mean(&unheard) - 0.5).abs() < 0.05, "{unheard:?}");
+        assert!(fell.len() >= 20 && mean(&fell) > 0.8, "{fell:?}");
+        assert!(stayed.iter().all(|share| *share < 0.5), "{stayed:?}");
+    }
+
+    #[test]
+    fn what_is_carried_over_a_step_is_worth_less_the_less_sure_it_is_that_the_path_took_part() {
+        let heard = Span { n: 200.0, successes: 160.0 };
+        let at = |doubt| known(heard, &[Move { at: 1, by: -0.5, doubt }]);
+        assert!(at(0.3).n < at(0.1).n, "{:?}", at(0.3));
+        assert!((at(0.3).mean() - at(0.1).mean()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_is_carried_keeps_its_score_however_few_answers_a_block_has() {
+        for (rate, by) in [(0.95, -3.0), (0.2, 2.0), (0.8, -1.8)] {
+            let mut stream = streams(1, &[(1, vec![(1_000, rate)])]).remove(0);
+            let heard = stream.iter().fold(Span::default(), |sum, span| sum.and(*span)).mean();
+            stream.push(Span::default());
+            let carried = carried(&stream, &[Move { at: 1_000, by, doubt: 0.1 }]);
+            let after = carried.iter().fold(Span::default(), |sum, span| sum.and(*span)).mean();
+            let meant = logistic((heard / (1.0 - heard)).ln() + by);
+            assert!((after - meant).abs() < 0.02, "{after} instead of {meant}");
+        }
+    }
+
+    #[test]
     fn what_is_carried_over_a_step_keeps_its_score_and_its_information() {
         let stream = streams(1, &[(20, vec![(30, 0.8)])]).remove(0);
-        let step = Step { at: 20, by: -1.0, before: 0.8, after: 0.6, false_alarm: 0.0 };
-        let carried = carried(&stream, &[step]);
+        let carried = carried(&stream, &[Move { at: 20, by: -1.0, doubt: 0.1 }]);
         assert_eq!(carried[20..], stream[20..]);
         let sum = |spans: &[Span]| spans.iter().fold(Span::default(), |sum, span| sum.and(*span));
         let (before, after) = (sum(&stream[..20]), sum(&carried[..20]));

@@ -33,7 +33,8 @@ pub struct Moved {
     pub before: f64,
     /// The share since, up to the next change, in 0..=1; of the level in the same mixture.
     pub after: f64,
-    /// How probable it is at most that this is a false alarm, in 0..=1.
+    /// Such a change is seen at most so seldom if nothing had changed, in 0..=1: the level of a test, and not the probability
+    /// that nothing did.
     pub false_alarm: f64,
 }
 
@@ -53,8 +54,8 @@ impl Moved {
     /// };
     /// assert_eq!(
     ///     moved.sentence(|path| path.to_string()),
-    ///     "All paths fell together from .82 to .61, 312 calls ago (false alarm: 0.2 % at most): look at the task, the \
-    ///      prompt or the judge. By itself this does not change which path is best."
+    ///     "All paths fell together from .82 to .61, 312 calls ago (seen in 0.2 % of cases at most if nothing had changed): \
+    ///      look at the task, the prompt or the judge. By itself this does not change which path is best."
     /// );
     /// ```
     pub fn sentence(&self, name: impl Fn(PathId) -> String) -> String {
@@ -64,7 +65,7 @@ impl Moved {
             text.strip_prefix('0').map_or(text.clone(), str::to_owned)
         };
         let how = format!(
-            "from {} to {}, {} calls ago (false alarm: {} at most)",
+            "from {} to {}, {} calls ago (seen in {} of cases at most if nothing had changed)",
             rate(self.before),
             rate(self.after),
             self.calls_since,

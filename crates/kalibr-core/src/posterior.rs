@@ -17,7 +17,7 @@ use crate::counters::{Count, Counters, Epoch};
 use crate::drift::{Change, Span, changes, changes_besides};
 use crate::fusion::{Soft, fuse, peak};
 use crate::ids::PathId;
-use crate::level::{self, Course, Step, carried};
+use crate::level::{self, Course, Move, Step, carried};
 use crate::moved::{Moved, What};
 use crate::reliability::{Doubt, Reliability, parts};
 use crate::series::{Said, Series, Slice, effective, score};
@@ -193,7 +193,7 @@ pub fn believe(
         .zip(&streams)
         .zip(tallies(counters, &ids))
         .map(|((subject, stream), tally)| {
-            let own = stream.quality(&ages, &steps, config);
+            let own = stream.quality(&ages, config);
             let posterior = Posterior {
                 success: own,
                 quality: own,
@@ -217,10 +217,11 @@ fn follow(streams: &mut [Stream<'_>], config: &LearnerConfig) -> Vec<Step> {
     };
     let heard: Vec<Vec<Span>> = streams.iter().map(|stream| stream.spans.clone()).collect();
     let alone: Vec<Vec<Change>> = streams.iter().map(|stream| stream.changes.clone()).collect();
-    let Course { steps, apart } = level::course(&heard, &alone, delta);
+    let Course { steps, moves, apart } = level::course(&heard, &alone, delta);
     if !steps.is_empty() {
-        for (stream, apart) in streams.iter_mut().zip(&apart) {
-            stream.level = carried(&stream.spans, &steps);
+        for ((stream, moves), apart) in streams.iter_mut().zip(moves).zip(&apart) {
+            stream.level = carried(&stream.spans, &moves);
+            stream.moves = moves;
             stream.changes = changes_besides(&stream.level, apart, delta);
         }
     }
@@ -297,6 +298,8 @@ struct Stream<'a> {
     spans: Vec<Span>,
     /// The same as it would have been heard on the level of today.
     level: Vec<Span>,
+    /// As it took part in the steps of the level.
+    moves: Vec<Move>,
     /// Of the path alone, on that level.
     changes: Vec<Change>,
 }
@@ -313,11 +316,11 @@ impl<'a> Stream<'a> {
             spans = effective(slices, all.mean());
             alone = config.fading.restart.map_or_else(Vec::new, |delta| changes(&spans, delta));
         }
-        Self { slices, doubts, whole, all, level: spans.clone(), spans, changes: alone }
+        Self { slices, doubts, whole, all, level: spans.clone(), spans, moves: Vec::new(), changes: alone }
     }
 
     /// The quality of the path at these ages of its slices.
-    fn quality(&self, ages: &[f64], steps: &[Step], config: &LearnerConfig) -> Beta {
+    fn quality(&self, ages: &[f64], config: &LearnerConfig) -> Beta {
         let Some(half_life) = config.half_life else { return self.all };
         let fading = &config.fading;
         let from = self.changes.last().map_or(0, |change| change.at);
@@ -338,15 +341,15 @@ impl<'a> Stream<'a> {
             }
             kept
         };
-        let last = steps.last().map_or(from, |step| step.at.max(from));
+        let last = self.moves.last().map_or(from, |step| step.at.max(from));
         let now = kept(last, self.slices.len());
-        let (carried, carried_weight) = self.carried(from, steps, kept);
+        let (carried, carried_weight) = self.carried(from, kept);
         // What has faded leaves the long-run level behind, as a weak belief: an idle path drifts back to what it used to
         // be and not to a coin toss, so a path that was good before it fell is tried again sooner than one that never was.
         let total = self.whole.weight();
         let faded = if total > 0.0 { 1.0 - (carried_weight + now.weight()) / total } else { 0.0 };
         let own = fading.remains * faded;
-        let mean = if steps.is_empty() { self.all.mean() } else { self.long_run() };
+        let mean = if self.moves.is_empty() { self.all.mean() } else { self.long_run() };
         let base = Beta {
             alpha: 1.0 - faded + own * mean + carried.successes,
             beta: 1.0 - faded + own * (1.0 - mean) + (carried.n - carried.successes),
@@ -356,14 +359,13 @@ impl<'a> Stream<'a> {
 
     /// What was heard since block `from` and before steps of the level, carried over them; and what it weighed before.
     /// Soft evidence is read on its own side of a step.
-    fn carried(&self, from: usize, steps: &[Step], kept: impl Fn(usize, usize) -> Slice) -> (Span, f64) {
+    fn carried(&self, from: usize, kept: impl Fn(usize, usize) -> Slice) -> (Span, f64) {
         let (mut carried, mut weight, mut start) = (Span::default(), 0.0, from);
-        for (at, step) in steps.iter().enumerate().filter(|(_, step)| step.at > from) {
+        for (at, step) in self.moves.iter().enumerate().filter(|(_, step)| step.at > from) {
             let piece = kept(start, step.at);
             let Beta { alpha, beta } = fused(Beta::UNIFORM, &piece, &self.doubts);
             let heard = Span { n: (alpha + beta - 2.0).max(0.0), successes: (alpha - 1.0).max(0.0) };
-            let by = steps[at..].iter().map(|step| step.by).sum();
-            carried = carried.and(level::known(heard, by, steps.len() - at));
+            carried = carried.and(level::known(heard, &self.moves[at..]));
             weight += piece.weight();
             start = step.at;
         }
@@ -372,8 +374,8 @@ impl<'a> Stream<'a> {
 
     /// The path's long-run quality, on the level of today.
     fn long_run(&self) -> f64 {
-        let all = self.level.iter().fold(Span { n: 2.0, successes: 1.0 }, |sum, span| sum.and(*span));
-        all.mean()
+        let all = self.level.iter().fold(Span::default(), |sum, span| sum.and(*span));
+        (all.n * all.mean() + 1.0) / (all.n + 2.0)
     }
 }
 
