@@ -4,6 +4,11 @@ use crate::fingerprint::{Fingerprint, Key, Relation};
 
 /// How many numbers say how a message relates to what came before it.
 const NUMBERS: usize = 8;
+/// Tokens from which on a message is compared: of fewer some are found in any other text by chance, as fingerprints have
+/// few symbols, and a "Perfect, thanks!" would read otherwise after every tenth run.
+const ENOUGH: u32 = 8;
+/// Of a message of fewer tokens it is still told that it is the earlier one over again, if it has as many as these.
+const FEWEST: u32 = 3;
 /// From this resemblance on a message is the earlier one over again.
 const SAME: f64 = 0.85;
 
@@ -60,13 +65,16 @@ impl<'a> Before<'a> {
         if message.tokens() == 0 {
             return numbers;
         }
-        if let Some(prompt) = self.prompt {
-            let Relation { contained, contains, resemblance } = message.relation(prompt);
+        let relation = |earlier: &Fingerprint| {
+            let relation = message.relation(earlier);
+            let same = relation.resemblance >= SAME && message.tokens() == earlier.tokens();
+            (message.tokens() >= ENOUGH || (same && message.tokens() >= FEWEST)).then_some(relation)
+        };
+        if let Some(Relation { contained, contains, resemblance }) = self.prompt.and_then(relation) {
             numbers[..3].copy_from_slice(&[contained as f32, contains as f32, resemblance as f32]);
             numbers[3] = f32::from(u8::from(resemblance >= SAME));
         }
-        if let Some(answer) = self.answer {
-            let Relation { contained, contains, resemblance } = message.relation(answer);
+        if let Some(Relation { contained, contains, resemblance }) = self.answer.and_then(relation) {
             numbers[4..7].copy_from_slice(&[contained as f32, contains as f32, resemblance as f32]);
         }
         numbers
@@ -107,5 +115,25 @@ impl Prior {
     pub fn before(&self) -> Before<'_> {
         let before = Before::of(&CALL, self.prompt.as_ref(), self.answer.as_ref());
         if self.asked { before.asked() } else { before }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::turn::classify;
+
+    #[test]
+    fn a_short_message_reads_alike_whatever_key_its_run_had() {
+        let (prompt, answer) = ("How tall is the Eiffel Tower?", "It is 330 m tall, with the antenna.");
+        for message in ["Perfect, thanks!", "That's wrong, try again.", "no", "and Big Ben?"] {
+            let plain = classify(message, &Before::default());
+            for seed in 0..200u8 {
+                let key = Key::new([seed; 16]);
+                let (prompt, answer) = (Fingerprint::of(&key, prompt), Fingerprint::of(&key, answer));
+                let after = classify(message, &Before::of(&key, Some(&prompt), Some(&answer)));
+                assert_eq!(after.asserted, plain.asserted, "{message} {seed}");
+            }
+        }
     }
 }
