@@ -63,12 +63,18 @@ def behind(job: _worker.Job, limit: int = _worker.LIMIT) -> None:
         raise QueueFullError("too much feedback waits for the store, which stands still; try again later")
 
 
+def readable(text: str) -> str:
+    """A text as the native half takes it: one from a browser may hold halves of surrogate pairs, which no encoding
+    has."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def keep(kind: str, text: Any, about: dict[str, Any]) -> None:
     """Keeps a text with the run that it is about, where the operator keeps texts (`[privacy] keep_text`); else, and
     before the engine of this process is opened, it goes nowhere."""
     engine = _engine.opened()
     if engine is not None and isinstance(text, str) and text and engine.keeps_text():
-        engine.keep_text(kind, text.encode("utf-8", "replace").decode(), **about)
+        engine.keep_text(kind, readable(text), **about)
 
 
 def quietly(where: str, make: Callable[[], _kalibr.Signal | None], strict: bool = False) -> bool:

@@ -230,14 +230,8 @@ def report_pipeline(
     return _send.quietly("report_pipeline", make, strict)
 
 
-def _readable(text: str) -> str:
-    """A text as the native half takes it: one from a browser may hold halves of surrogate pairs, which no encoding
-    has."""
-    return text.encode("utf-8", "replace").decode()
-
-
 def _text(thing: Any) -> str | None:
-    return _readable(thing) if isinstance(thing, str) else None
+    return _send.readable(thing) if isinstance(thing, str) else None
 
 
 def _keep_call(prompt: Any, output: Any, about: dict[str, Any]) -> None:
@@ -316,7 +310,7 @@ def report_user_turn(
         about = _about(run, trace_id, session_id)
         engine = _engine.opened()
         _, _, signal = Signal.turn(
-            _readable(user_message),
+            _send.readable(user_message),
             _send.moment(at),
             prompt=_text(prompt),
             output=_text(output),

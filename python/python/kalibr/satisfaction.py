@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from kalibr import _engine, _kalibr
+from kalibr import _engine, _kalibr, _send
 
 __all__ = ["Satisfaction", "classify_satisfaction"]
 
@@ -76,14 +76,9 @@ def classify_satisfaction(
     if not isinstance(user_message, str):
         raise TypeError("user_message is what the user wrote, a string")
     told = _kalibr.classify(
-        _readable(user_message),
-        None if prior_output is None else _readable(prior_output),
-        None if prior_user_prompt is None else _readable(prior_user_prompt),
+        _send.readable(user_message),
+        None if prior_output is None else _send.readable(prior_output),
+        None if prior_user_prompt is None else _send.readable(prior_user_prompt),
         engine=_engine.opened(),
     )
     return Satisfaction(json.loads(told))
-
-
-def _readable(text: str) -> str:
-    # Text from a browser may hold halves of surrogate pairs, which no encoding has.
-    return text.encode("utf-8", "replace").decode()
