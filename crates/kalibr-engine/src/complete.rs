@@ -147,8 +147,13 @@ impl Engine {
 
     fn passed(&self, body: &ChatRequest) -> Result<(Target, ChatRequest), CompleteError> {
         let target = self.upstream().resolve(body.model())?;
-        let path =
-            PathSpec { model: body.model().to_owned(), tools: Vec::new(), params: serde_json::Map::new() };
+        let path = PathSpec {
+            model: body.model().to_owned(),
+            tools: Vec::new(),
+            params: serde_json::Map::new(),
+            system: None,
+            template: None,
+        };
         let body = body.apply(&path, &target.model);
         Ok((target, body))
     }

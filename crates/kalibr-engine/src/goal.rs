@@ -280,7 +280,7 @@ impl GoalState {
         self.record.paths.iter().find(|path| path.id == id)
     }
 
-    /// A path's model, tools and params in short; its id when the goal no longer has it.
+    /// A path's model, and what sets it apart, in short; its id when the goal no longer has it.
     pub(crate) fn label(&self, id: PathId) -> String {
         self.path(id).map_or_else(|| id.to_string(), |path| path.spec.label())
     }
