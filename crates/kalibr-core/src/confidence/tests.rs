@@ -399,6 +399,14 @@ proptest! {
     }
 
     #[test]
+    fn a_credible_interval_holds_its_share_of_a_posterior_at_the_edge(beta in 1e3f64..1e6, swap in any::<bool>()) {
+        let (alpha, beta) = if swap { (beta, 0.3) } else { (0.3, beta) };
+        let (low, high) = credible(Beta { alpha, beta });
+        let inside = beta_reg(alpha, beta, high) - beta_reg(alpha, beta, low);
+        prop_assert!((inside - LEVEL).abs() < 5e-3, "{low} {high}: {inside}");
+    }
+
+    #[test]
     fn a_credible_interval_holds_its_share_of_the_posterior(alpha in 0.3f64..5e4, beta in 0.3f64..5e4) {
         let (low, high) = credible(Beta { alpha, beta });
         let inside = beta_reg(alpha, beta, high) - beta_reg(alpha, beta, low);
