@@ -13,7 +13,7 @@ use std::ops::{Add, AddAssign, Neg};
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::Pattern;
+use crate::evidence::{Pattern, Strength};
 use crate::ids::PathId;
 use runs::Run;
 
@@ -75,6 +75,9 @@ pub struct Cell {
     /// What is known of it.
     pub pattern: Pattern,
 }
+
+/// The score of one attempt that served in full.
+const UNITS: i64 = Strength::UNITS as i64;
 
 /// How often, and with what total strength.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -202,7 +205,8 @@ impl Counters {
         runs.into_iter().flat_map(|run| self.cells(&run).collect::<Vec<_>>())
     }
 
-    /// As [`Counters::iter`], whichever side decisions were made on: what there is to learn from.
+    /// As [`Counters::iter`], whichever side decisions were made on: what there is to learn from. Fewer than no attempts,
+    /// or more success than attempts, are what a damaged ledger counts: the first are left out, the second cut.
     pub fn evidence(&self) -> impl DoubleEndedIterator<Item = (Cell, Count)> + '_ {
         let marked = self.patterns.iter().any(|pattern| pattern.side().is_some());
         let runs: Vec<Run> = runs::runs(&self.bytes).collect();
@@ -220,8 +224,11 @@ impl Counters {
                     }
                     same
                 });
-                cells.retain(|(_, count)| !count.is_zero());
             }
+            cells.retain_mut(|(_, Count { n, score })| {
+                *score = (*score).clamp(0, n.saturating_mul(UNITS).max(0));
+                *n > 0
+            });
             cells
         })
     }

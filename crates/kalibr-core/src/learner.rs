@@ -153,43 +153,4 @@ impl<G: Ord + Clone, B: Ord + Clone> Learner<G, B> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::counters::{Cell, Epoch};
-    use crate::evidence::{Register, Signal, Source, Strength, Value};
-    use crate::ids::{SignalId, Timestamp};
-
-    #[test]
-    fn two_paths_of_one_model_are_told_apart_though_they_answer_differently_as_day_and_night() {
-        let said = |value: Value| {
-            let mut register = Register::default();
-            register.take(&Signal {
-                id: SignalId::new("s").unwrap(),
-                source: Source::Explicit,
-                value,
-                strength: value.default_strength(),
-                confidence: Strength::ONE,
-                at: Timestamp(0),
-                attempt: None,
-            });
-            (register.pattern(), Count::one(value.default_strength().units()))
-        };
-        let (model, cold, hot) =
-            (PathId::from_bytes([9; 16]), PathId::from_bytes([1; 16]), PathId::from_bytes([2; 16]));
-        let subjects = [cold, hot].map(|path| Subject { model, ..Subject::unknown(path) });
-        let (mut learner, config) = (Learner::default(), LearnerConfig::default());
-        for goal in 0..6 {
-            let mut counters = Counters::default();
-            for (path, value, n) in [(cold, Value::UserAccepted, 18), (hot, Value::UserRejected, 2)] {
-                let (pattern, count) = said(value);
-                for _ in 0..n {
-                    counters.add(Cell { epoch: Epoch(0), path, pattern }, count);
-                    learner.count(model, pattern, count);
-                }
-            }
-            learner.learn();
-            let known = learner.posteriors(&goal, &"all", &counters, &subjects, &config);
-            assert!(known[0].quality.mean() > 0.85 && known[1].quality.mean() < 0.35, "{goal}: {known:?}");
-        }
-    }
-}
+mod tests;

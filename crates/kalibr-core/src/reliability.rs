@@ -244,12 +244,17 @@ fn graded(pool: &Pool, models: &[PathId], voice: Voice, learned: &Reliability) -
             continue;
         };
         let Ok(index) = models.binary_search(model) else { continue };
+        // Fewer than none is what a damaged ledger counts: it says nothing.
+        if count.n <= 0 {
+            continue;
+        }
         // The score of the cell is the winner's; where that is the anchor it is finer than the value's own.
         let truth = if pattern.winner() == Some(anchor) {
             count.score as f64 / f64::from(Strength::UNITS)
         } else {
             pattern.value(anchor).map_or(0.0, |v| v.default_strength().get()) * count.n as f64
         };
+        let truth = truth.clamp(0.0, count.n as f64);
         let power = match pattern.voice(anchor) {
             Some(Voice::Action) | None => 1.0,
             Some(by) => learned.trust(by, *model).power(),

@@ -295,6 +295,8 @@ impl Learned {
 
     /// Tails the ledger until [`Learned::stop`].
     pub(crate) fn run(&self, ledger: &dyn Ledger, clock: &Clock) {
+        // Whether a pass broke off in the middle, so that what is in memory is not to be trusted.
+        let mut anew = false;
         // When the last pass that had work to do was over, and how long there is to be none after it.
         let mut rest: Option<(Instant, Duration)> = None;
         while !self.stopping.load(Ordering::Relaxed) {
@@ -324,28 +326,37 @@ impl Learned {
             (progress.woken, progress.busy) = (false, true);
             drop(progress);
             let begun = Instant::now();
-            let refreshed = self.refresh(ledger, clock);
+            let refreshed = unharmed("what was learned", || {
+                if anew {
+                    self.reload(ledger, clock)?;
+                }
+                self.refresh(ledger, clock)
+            });
+            // Whatever was half taken in is read anew, from the ledger.
+            anew = refreshed.as_ref().map_or(true, |refreshed| anew && refreshed.is_err());
             let mut progress = lock(&self.progress);
             progress.busy = false;
-            if let Ok(Pass::Unfinished) = refreshed {
+            if let Some(Ok(Pass::Unfinished)) = refreshed {
                 progress.woken = true;
                 progress.urgent |= urgent;
             }
-            if refreshed.is_ok() {
+            if matches!(refreshed, Some(Ok(_))) {
                 progress.refreshed = Some(Instant::now());
             }
             drop(progress);
             self.moved.notify_all();
             match refreshed {
-                Ok(Pass::Nothing) => {}
-                Ok(Pass::Over | Pass::Unfinished) => {
+                Some(Ok(Pass::Nothing)) => {}
+                Some(Ok(Pass::Over | Pass::Unfinished)) => {
                     rest = Some((Instant::now(), begun.elapsed().clamp(PACE, LONGEST_REST)));
                 }
                 // Decisions go on from the last tables; the next look tries again.
-                Err(error) => {
-                    tracing::warn!(%error, "policy tables are not refreshed just now");
+                failed => {
+                    if let Some(Err(error)) = failed {
+                        tracing::warn!(%error, "policy tables are not refreshed just now");
+                    }
                     lock(&self.progress).urgent |= self.when == Refresh::AtFlush;
-                    rest = Some((Instant::now(), PACE));
+                    rest = Some((Instant::now(), if anew { LONGEST_REST } else { PACE }));
                 }
             }
         }
@@ -574,7 +585,8 @@ fn rebuild(
             goal.epochs.saw(counters.newest(), clock.now());
             kept.learner.own_and_moved(counters, &kept.subjects(goal), &goal.settings.learner())
         };
-        (scopes, scopes.iter().map(own).collect::<Vec<_>>())
+        let own = unharmed(name(scopes), || scopes.iter().map(own).collect::<Vec<_>>());
+        (scopes, own.unwrap_or_default())
     });
     for (scopes, own) in &mut heard {
         for ((goal, scope), (own, moved)) in scopes.iter().zip(own) {
@@ -584,7 +596,7 @@ fn rebuild(
         }
     }
     let kept = &*kept;
-    side_by_side(heard, threads, |(scopes, own)| {
+    let put = |(scopes, own): (&[(&Arc<GoalState>, &Scope)], Vec<(Vec<Posterior>, Vec<Moved>)>)| {
         for ((goal, scope), (own, _)) in scopes.iter().zip(own) {
             let subjects = kept.subjects(goal);
             let config = goal.settings.learner();
@@ -596,7 +608,27 @@ fn rebuild(
         if let Some((goal, _)) = scopes.first().filter(|(goal, _)| goal.was_asked_for_unknown()) {
             put_unknown(goal, kept, seq);
         }
-    });
+    };
+    side_by_side(heard, threads, |goal| unharmed(name(goal.0), || put(goal)));
+}
+
+/// The goal that these are scopes of.
+fn name<'a>(scopes: &[(&'a Arc<GoalState>, &Scope)]) -> &'a str {
+    scopes.first().map_or("", |(goal, _)| goal.record.name.as_str())
+}
+
+/// Does its work; `None` where that breaks off. One goal's harm is not the others', and decisions go on from the tables
+/// that there are.
+fn unharmed<R>(of: &str, work: impl FnOnce() -> R) -> Option<R> {
+    // What the work leaves half done is put whole or not at all by its callers.
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    if done.is_err() {
+        tracing::error!(
+            of,
+            "refreshing broke off: its tables stay as they are. This is a fault of Kalibr: please report it, with the              place that the panic names"
+        );
+    }
+    done.ok()
 }
 
 fn family(scope: &Scope) -> Family {

@@ -1,9 +1,11 @@
 //! What is learned across goals, seen from the in-process API.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kalibr_engine::core::ids::Goal;
+use kalibr_engine::core::ids::{Goal, Timestamp};
 use kalibr_engine::core::path::PathSpec;
 use kalibr_engine::signals::vocabulary::lookup;
 use kalibr_engine::*;
@@ -110,4 +112,54 @@ fn what_users_say_counts_less_once_deeds_have_contradicted_it() {
     let after = expected(&believed, "mails", "m");
     assert!(after < before - 0.1, "{before} {after}");
     believed.close(PATIENCE);
+}
+
+/// A clock that breaks whatever the refresher does with it, while it is armed.
+fn trap() -> (Clock, Arc<AtomicBool>) {
+    let armed = Arc::new(AtomicBool::new(false));
+    let is_armed = Arc::clone(&armed);
+    let clock = Clock::new(move || {
+        let is_refresher = std::thread::current().name() == Some("kalibr-refresher");
+        assert!(!(is_refresher && is_armed.load(Ordering::Relaxed)), "this is the panic of the test");
+        Timestamp(1_800_000_000_000_000)
+    });
+    (clock, armed)
+}
+
+fn graded(engine: &Engine, goal: &str) -> i64 {
+    assert!(engine.flush(PATIENCE));
+    let goal = engine.goal(&Goal::new(goal).unwrap()).unwrap();
+    goal.learned.iter().flat_map(|scope| &scope.paths).map(|path| path.graded).sum()
+}
+
+#[test]
+fn a_panic_of_the_refresher_loses_nothing_counts_nothing_twice_and_is_not_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = EngineConfig::new(Home::at(folder.path()), &Config::default(), &|_| None).unwrap();
+    let (clock, armed) = trap();
+    let engine = Engine::open(EngineConfig { seed: Some(7), clock, ..config }).unwrap();
+    put(&engine, "g", &["good", "poor"]);
+    told(&engine, "g", "good", &["user_accepted"]);
+    assert_eq!(graded(&engine, "g"), 1);
+
+    // One goal's tables cannot be built: decisions go on, and the next refresh knows everything.
+    armed.store(true, Ordering::Relaxed);
+    told(&engine, "g", "good", &["user_accepted"]);
+    std::thread::sleep(Duration::from_millis(300));
+    armed.store(false, Ordering::Relaxed);
+    told(&engine, "g", "poor", &["user_rejected"]);
+    assert_eq!(graded(&engine, "g"), 3);
+
+    // The whole pass breaks off in the middle.
+    armed.store(true, Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        scope.spawn(|| put(&engine, "h", &["good"]));
+        told(&engine, "g", "good", &["user_accepted"]);
+        std::thread::sleep(Duration::from_millis(300));
+        armed.store(false, Ordering::Relaxed);
+    });
+    told(&engine, "h", "good", &["user_accepted"]);
+    assert_eq!((graded(&engine, "g"), graded(&engine, "h")), (4, 1));
+    assert!(engine.health().alive && engine.health().is_well());
+    engine.close(PATIENCE);
 }
