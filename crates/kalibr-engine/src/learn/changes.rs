@@ -41,8 +41,9 @@ impl Changes {
             return;
         }
         let known = self.scopes.entry(scope.clone()).or_default();
+        let told = known.told.clone();
         for one in &moved {
-            if known.told.get(&one.what).is_some_and(|told| one.since_epoch <= *told) {
+            if told.get(&one.what).is_some_and(|told| one.since_epoch <= *told) {
                 continue;
             }
             known.told.insert(one.what, newest.0);
@@ -134,7 +135,9 @@ mod tests {
             assert_eq!(told(&[10], 47), 1);
             assert_eq!(told(&[8, 41], 60), 1);
             assert_eq!(told(&[8, 41, 63], 70), 2);
+            // Two that are found at once are both news.
+            assert_eq!(told(&[8, 41, 63, 74, 79], 80), 4);
         });
-        assert_eq!(changes.of(&scope).len(), 3);
+        assert_eq!(changes.of(&scope).len(), 5);
     }
 }
