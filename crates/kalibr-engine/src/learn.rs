@@ -19,9 +19,7 @@ use kalibr_core::learner::Learner;
 use kalibr_core::moved::Moved;
 use kalibr_core::posterior::{Posterior, Subject};
 use kalibr_core::reliability::{Reliability, Trust};
-use kalibr_store::{
-    CallRecord, Change, Changes, CounterRow, GoalId, GoalRecord, Ledger, Piece, Scope, StoreError,
-};
+use kalibr_store::{CallRecord, Change, Changes, CounterRow, GoalId, GoalRecord, Ledger, Scope, StoreError};
 use kalibr_upstream::Prices;
 
 use crate::calls::{Calls, Outlook};
@@ -31,12 +29,14 @@ use crate::goal::{EpochClock, GoalState, TableKey};
 use crate::goal_map::GoalMap;
 use crate::learn::alike::{Settings, Specs};
 use crate::learn::changes::Changes as Moves;
-use crate::learn::threads::side_by_side;
+use crate::learn::tables::{family, put_unknown, rebuild, unharmed};
 use crate::learn::watch::Watch;
 use crate::outages::Outages;
 
 mod alike;
 mod changes;
+mod load;
+mod tables;
 mod threads;
 mod watch;
 
@@ -49,9 +49,6 @@ const LONGEST_REST: Duration = Duration::from_millis(250);
 /// A pass that has lasted so long leaves what came meanwhile to the next.
 const LONG_PASS: Duration = Duration::from_millis(50);
 
-/// Decisions of the ledger whose calls are looked at when a process starts: enough to know what each path of a busy goal
-/// costs, and read in a fraction of a second.
-const REMEMBERED: u32 = 50_000;
 /// Completed calls that wait for a refresh at most.
 const MOST_COMPLETED: usize = 50_000;
 
@@ -333,7 +330,7 @@ impl Learned {
                 self.refresh(ledger, clock)
             });
             // Whatever was half taken in is read anew, from the ledger.
-            anew = refreshed.as_ref().map_or(true, |refreshed| anew && refreshed.is_err());
+            anew = refreshed.as_ref().is_none_or(|refreshed| anew && refreshed.is_err());
             let mut progress = lock(&self.progress);
             progress.busy = false;
             if let Some(Ok(Pass::Unfinished)) = refreshed {
@@ -481,60 +478,6 @@ impl Learned {
             dirty.insert(call.scope);
         }
     }
-
-    fn reload(&self, ledger: &dyn Ledger, clock: &Clock) -> Result<(), StoreError> {
-        let outages = Arc::clone(&lock(&self.kept).outages);
-        let (mut kept, mut records): (_, Vec<GoalRecord>) = (Kept::new(outages), Vec::new());
-        // Goals come first.
-        let mut opened: HashMap<GoalId, (Epoch, Epoch)> = HashMap::new();
-        let seq = ledger.snapshot(&mut |piece| match piece {
-            Piece::Goal(mut record) => {
-                kept.specs.share(&mut record);
-                if record.opened() > Epoch(0) {
-                    opened.insert(record.id, (record.learns_from(), record.opened()));
-                }
-                records.push(record);
-            }
-            Piece::Counters(scope, mut cells) => {
-                let (learns_from, from) = opened.get(&scope.goal).copied().unwrap_or_default();
-                cells.retain(|(cell, _)| cell.epoch >= learns_from);
-                cells.iter().for_each(|(cell, count)| kept.watch.add(scope.goal, from, *cell, *count));
-                kept.counters.insert(scope, cells.into_iter().collect());
-            }
-        })?;
-        kept.counters.shrink_to_fit();
-        for counters in kept.counters.values() {
-            for (cell, count) in counters.iter() {
-                kept.learner.count(kept.specs.model(cell.path), cell.pattern, count);
-            }
-        }
-        let mut newest: HashMap<GoalId, Epoch> = HashMap::new();
-        for (scope, counters) in &kept.counters {
-            let newest = newest.entry(scope.goal).or_default();
-            *newest = counters.newest().max(*newest);
-        }
-        let mut goals = GoalMap::default();
-        for mut record in records {
-            let epoch = newest.get(&record.id).map_or(Epoch(0), |epoch| Epoch(epoch.0.saturating_add(1)));
-            let epochs = Arc::new(EpochClock::starting_at(epoch.max(record.opened()), clock.now()));
-            let settings = kept.settings.read(&std::mem::take(&mut record.settings));
-            goals.put(GoalState::new(record, settings, epochs, Arc::clone(&self.prices), seq));
-        }
-        // Those of this process are not all in the ledger's last rows, and those that are would be counted twice.
-        let calls = lock(&self.kept).calls.take();
-        kept.calls = Some(calls.map_or_else(|| read_calls(ledger), Ok)?);
-        kept.moves = std::mem::take(&mut lock(&self.kept).moves);
-        kept.moves.clear();
-        let all: BTreeSet<Scope> = kept.counters.keys().cloned().collect();
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        rebuild(&goals, &mut kept, &all, (clock, seq), threads);
-        kept.moves.tell = true;
-        self.note_turn_model(&kept);
-        *lock(&self.kept) = kept;
-        self.goals.store(Arc::new(goals));
-        self.applied(seq);
-        Ok(())
-    }
 }
 
 /// What a look at the ledger came to.
@@ -553,95 +496,6 @@ enum Applied {
     All,
     /// They say of the past what is not in memory; nothing was taken in.
     Outdated,
-}
-
-/// What the latest calls in the ledger took.
-fn read_calls(ledger: &dyn Ledger) -> Result<Calls, StoreError> {
-    let mut calls = Calls::default();
-    ledger.calls(REMEMBERED, &mut |call| calls.add(&call))?;
-    Ok(calls)
-}
-
-/// Builds the tables of these scopes, on so many threads: first all say what they heard, then each learns what the
-/// others know.
-fn rebuild(
-    goals: &GoalMap,
-    kept: &mut Kept,
-    scopes: &BTreeSet<Scope>,
-    (clock, seq): (&Clock, i64),
-    threads: usize,
-) {
-    kept.learner.learn();
-    let counted: Vec<(&Arc<GoalState>, &Scope)> = scopes
-        .iter()
-        .filter(|scope| kept.counters.contains_key(*scope))
-        .filter_map(|scope| Some((goals.numbered(scope.goal)?, scope)))
-        .collect();
-    // A goal's tables are swapped in one after the other.
-    let of_goals: Vec<_> = counted.chunk_by(|(_, a), (_, b)| a.goal == b.goal).collect();
-    let mut heard = side_by_side(of_goals, threads, |scopes| {
-        let own = |(goal, scope): &(&Arc<GoalState>, &Scope)| {
-            let counters = &kept.counters[*scope];
-            goal.epochs.saw(counters.newest(), clock.now());
-            kept.learner.own_and_moved(counters, &kept.subjects(goal), &goal.settings.learner())
-        };
-        let own = unharmed(name(scopes), || scopes.iter().map(own).collect::<Vec<_>>());
-        (scopes, own.unwrap_or_default())
-    });
-    for (scopes, own) in &mut heard {
-        for ((goal, scope), (own, moved)) in scopes.iter().zip(own) {
-            let subjects = kept.subjects(goal);
-            kept.moves.put(goal, scope, std::mem::take(moved), kept.counters[*scope].newest());
-            kept.learner.teach(&family(scope), &scope.bucket, &subjects, own);
-        }
-    }
-    let kept = &*kept;
-    let put = |(scopes, own): (&[(&Arc<GoalState>, &Scope)], Vec<(Vec<Posterior>, Vec<Moved>)>)| {
-        for ((goal, scope), (own, _)) in scopes.iter().zip(own) {
-            let subjects = kept.subjects(goal);
-            let config = goal.settings.learner();
-            let believed = kept.learner.given(&family(scope), Some(&scope.bucket), &subjects, own, &config);
-            let key = TableKey { pipeline: scope.pipeline.clone(), bucket: scope.bucket.clone() };
-            let outlook = kept.outlook(goal, Some(&key));
-            goal.put(key, believed, &kept.counters[*scope], &outlook, seq);
-        }
-        if let Some((goal, _)) = scopes.first().filter(|(goal, _)| goal.was_asked_for_unknown()) {
-            put_unknown(goal, kept, seq);
-        }
-    };
-    side_by_side(heard, threads, |goal| unharmed(name(goal.0), || put(goal)));
-}
-
-/// The goal that these are scopes of.
-fn name<'a>(scopes: &[(&'a Arc<GoalState>, &Scope)]) -> &'a str {
-    scopes.first().map_or("", |(goal, _)| goal.record.name.as_str())
-}
-
-/// Does its work; `None` where that breaks off. One goal's harm is not the others', and decisions go on from the tables
-/// that there are.
-fn unharmed<R>(of: &str, work: impl FnOnce() -> R) -> Option<R> {
-    // What the work leaves half done is put whole or not at all by its callers.
-    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-    if done.is_err() {
-        tracing::error!(
-            of,
-            "refreshing broke off: its tables stay as they are. This is a fault of Kalibr: please report it, with the              place that the panic names"
-        );
-    }
-    done.ok()
-}
-
-fn family(scope: &Scope) -> Family {
-    (scope.goal, scope.pipeline.clone())
-}
-
-/// The table for buckets and pipelines of a goal in which nothing was heard yet.
-fn put_unknown(goal: &GoalState, kept: &Kept, seq: i64) {
-    let subjects = kept.subjects(goal);
-    let config = goal.settings.learner();
-    let own = kept.learner.own(&Counters::default(), &subjects, &config);
-    let believed = kept.learner.given(&(goal.record.id, None), None, &subjects, own, &config);
-    goal.put_unknown(believed, &kept.outlook(goal, None), seq);
 }
 
 #[cfg(test)]

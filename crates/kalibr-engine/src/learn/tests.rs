@@ -1,7 +1,7 @@
 use super::*;
 use kalibr_core::ids::{Goal, Timestamp, TraceId};
 use kalibr_core::path::PathSpec;
-use kalibr_store::{AttemptFact, DecisionFact, DecisionKind, Fact, PathUpdate, SqliteLedger};
+use kalibr_store::{AttemptFact, DecisionFact, DecisionKind, Fact, PathUpdate, Piece, SqliteLedger};
 use rand::{RngExt, SeedableRng};
 
 fn outages() -> Arc<Outages> {
