@@ -1,7 +1,7 @@
 //! What a pattern is worth at its age: a fresh verdict may yet be reversed, and a silent user may yet speak.
 
 use crate::counters::{Cell, Count, Counters};
-use crate::evidence::{Pattern, Source, Value};
+use crate::evidence::{Pattern, Source};
 use crate::ids::PathId;
 use crate::maturity::{Maturity, Verdicts};
 use crate::series::Worth;
@@ -83,9 +83,7 @@ impl Ageing {
 
 /// Whether a user may have seen the answer and did nothing, and the caller graded nothing either.
 fn is_silent(pattern: Pattern) -> bool {
-    let came =
-        !matches!(pattern.value(Source::Provider), Some(Value::ProviderFailed | Value::RequestRefused));
-    came && matches!(pattern.winner(), None | Some(Source::Judge | Source::Structural))
+    pattern.came() && matches!(pattern.winner(), None | Some(Source::Judge | Source::Structural))
 }
 
 fn reaction(pattern: Pattern, n: i64) -> Option<Reactions> {

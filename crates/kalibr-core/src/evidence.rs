@@ -522,6 +522,11 @@ impl Pattern {
         }
         LADDER.into_iter().find(|&source| self.value(source).is_some())
     }
+
+    /// Whether there may have been an answer.
+    pub fn came(self) -> bool {
+        !never_came(self.value(Source::Provider))
+    }
 }
 
 /// Whether the provider's word is that there was no answer.

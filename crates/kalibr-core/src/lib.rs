@@ -34,6 +34,7 @@ pub mod posterior;
 mod quadrature;
 pub mod reliability;
 pub mod replay;
+pub mod ripe;
 pub mod rules;
 pub mod safety;
 pub mod series;

@@ -20,6 +20,7 @@ use crate::ids::PathId;
 use crate::level::{self, Course, Move, Step, carried};
 use crate::moved::{Moved, What};
 use crate::reliability::{Doubt, Reliability, parts};
+use crate::ripe::{Heard, is_borne_out};
 use crate::series::{Said, Series, Slice, effective, score};
 
 /// A Beta distribution over a probability.
@@ -181,12 +182,21 @@ pub fn believe(
         ageing.worth(path, pattern, newest.saturating_sub(epoch.0), worth(path, pattern))
     });
     let ages = series.ages();
-    let mut streams: Vec<Stream<'_>> = paths
-        .iter()
-        .zip(&series.paths)
-        .map(|(subject, slices)| Stream::read(slices, reliability.doubts(subject.model), config))
-        .collect();
-    let steps = follow(&mut streams, config);
+    let read = |ripe: usize| -> (Vec<Stream<'_>>, Vec<Step>) {
+        let mut streams: Vec<Stream<'_>> = paths
+            .iter()
+            .zip(&series.paths)
+            .map(|(subject, slices)| Stream::read(slices, ripe, reliability.doubts(subject.model), config))
+            .collect();
+        let steps = follow(&mut streams, ripe, config);
+        (streams, steps)
+    };
+    let mut ripe = series.epochs.len();
+    let (mut streams, mut steps) = read(ripe);
+    while let Some(at) = unripe(&streams, &steps, ripe) {
+        ripe = at;
+        (streams, steps) = read(ripe);
+    }
     let moved = moved(&streams, &steps, &series.epochs, &ids, counters);
     let posteriors = paths
         .iter()
@@ -209,20 +219,43 @@ pub fn believe(
     (posteriors, moved)
 }
 
-/// Finds the steps of the level, and what each path changed beside them.
-fn follow(streams: &mut [Stream<'_>], config: &LearnerConfig) -> Vec<Step> {
+/// Where the newest change of those that were found in the first `ripe` blocks begins, if it is one of what was heard and
+/// not of how the answers served: see [`is_borne_out`].
+fn unripe(streams: &[Stream<'_>], steps: &[Step], ripe: usize) -> Option<usize> {
+    let last = |stream: &Stream<'_>| stream.changes.last().map(|change| change.at);
+    let at = streams.iter().filter_map(last).chain(steps.last().map(|step| step.at)).max()?;
+    let heard = |stream: &Stream<'_>, from: usize, to: usize| Heard {
+        span: stream.spans[from..to].iter().fold(Span::default(), |sum, span| sum.and(*span)),
+        calls: stream.slices[from..to].iter().map(|slice| slice.calls).sum(),
+    };
+    let path = |stream: &Stream<'_>| {
+        let before = stream.changes.iter().rev().find(|change| change.at < at).map_or(0, |change| change.at);
+        last(stream) != Some(at) || is_borne_out(heard(stream, before, at), heard(stream, at, ripe))
+    };
+    let all = |from: usize, to: usize| {
+        streams.iter().fold(Heard::default(), |sum, stream| sum.and(heard(stream, from, to)))
+    };
+    let level = steps.last().filter(|step| step.at == at).is_none_or(|_| {
+        let before = steps.iter().rev().find(|step| step.at < at).map_or(0, |step| step.at);
+        is_borne_out(all(before, at), all(at, ripe))
+    });
+    (!(level && streams.iter().all(path))).then_some(at)
+}
+
+/// Finds the steps of the level in the first `ripe` blocks, and what each path changed beside them.
+fn follow(streams: &mut [Stream<'_>], ripe: usize, config: &LearnerConfig) -> Vec<Step> {
     let Some(delta) = config.fading.restart.filter(|_| config.fading.level && config.half_life.is_some())
     else {
         return Vec::new();
     };
-    let heard: Vec<Vec<Span>> = streams.iter().map(|stream| stream.spans.clone()).collect();
+    let heard: Vec<Vec<Span>> = streams.iter().map(|stream| stream.spans[..ripe].to_vec()).collect();
     let alone: Vec<Vec<Change>> = streams.iter().map(|stream| stream.changes.clone()).collect();
     let Course { steps, moves, apart } = level::course(&heard, &alone, delta);
     if !steps.is_empty() {
         for ((stream, moves), apart) in streams.iter_mut().zip(moves).zip(&apart) {
             stream.level = carried(&stream.spans, &moves);
             stream.moves = moves;
-            stream.changes = changes_besides(&stream.level, apart, delta);
+            stream.changes = changes_besides(&stream.level[..ripe], apart, delta);
         }
     }
     steps
@@ -305,16 +338,17 @@ struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    fn read(slices: &'a [Slice], doubts: Vec<Doubt>, config: &LearnerConfig) -> Self {
+    fn read(slices: &'a [Slice], ripe: usize, doubts: Vec<Doubt>, config: &LearnerConfig) -> Self {
         let whole = Slice {
             exact: slices.iter().fold(Span::default(), |sum, s| sum.and(s.exact)),
             soft: slices.iter().flat_map(|s| s.soft.iter().copied()).collect(),
+            calls: 0.0,
         };
         let all = fused(Beta::UNIFORM, &whole, &doubts);
         let (mut spans, mut alone) = (Vec::new(), Vec::new());
         if config.half_life.is_some() {
             spans = effective(slices, all.mean());
-            alone = config.fading.restart.map_or_else(Vec::new, |delta| changes(&spans, delta));
+            alone = config.fading.restart.map_or_else(Vec::new, |delta| changes(&spans[..ripe], delta));
         }
         Self { slices, doubts, whole, all, level: spans.clone(), spans, moves: Vec::new(), changes: alone }
     }

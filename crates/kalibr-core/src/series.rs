@@ -58,6 +58,8 @@ pub struct Slice {
     pub exact: Span,
     /// Soft ones, with what each is read from.
     pub soft: Vec<(Said, Soft)>,
+    /// Calls that were answered, whether anything was heard of them or not.
+    pub calls: f64,
 }
 
 impl Slice {
@@ -93,6 +95,9 @@ impl Series {
                 series.paths.iter_mut().for_each(|slices| slices.push(Slice::default()));
             }
             let Some(slice) = series.paths[index].last_mut() else { continue };
+            if pattern.came() {
+                slice.calls += n as f64;
+            }
             let said = |turned| Said { pattern, turned };
             match worth(index, pattern, epoch) {
                 Worth::Nothing => {}
