@@ -43,7 +43,17 @@ pub(super) fn append_step(batch: &Batch<'_>, fact: &StepFact) -> Result<Receipt,
             fact.read.map(|(acceptance, _)| acceptance),
             fact.read.map(|(_, rejection)| rejection),
         ])?;
+    if inserted == 0 && !is_known(batch.transaction, fact)? {
+        return Ok(Receipt { conflict: true, ..Receipt::default() });
+    }
     Ok(Receipt { duplicate: inserted == 0, ..receipt })
+}
+
+/// Whether the step whose id is taken is this one, sent again, and not another that took the same id. As with signals, when
+/// it happened is not compared: a sender that gives no time sends another one with every try.
+fn is_known(transaction: &Transaction<'_>, fact: &StepFact) -> Result<bool, Problem> {
+    let stored = steps(transaction, "id = ?1", [fact.id.as_str()])?;
+    Ok(stored.iter().any(|step| step.session == fact.session && step.read == fact.read))
 }
 
 /// A message was withdrawn: what the session said by it goes at once, the rest is found again.
