@@ -144,6 +144,9 @@ pub(crate) async fn end(
     // How it ended nobody knows; what its messages leaned to is taken in.
     let receipts = app.engine.commit(vec![app.engine.session_over(session, meta)], PATIENCE).await?;
     let receipt = receipts.into_iter().next().unwrap_or_default();
+    if receipt.conflict {
+        return Err(signals::taken());
+    }
     let body = json!({ "ended": true, "joined": receipt.joined, "duplicate": receipt.duplicate });
     Ok(Json(body).into_response())
 }

@@ -110,11 +110,16 @@ pub(crate) async fn record_one(engine: &Engine, fact: Fact) -> Result<SignalBody
 pub(crate) async fn record(engine: &Engine, facts: Vec<Fact>) -> Result<Vec<SignalBody>, ApiError> {
     let recorded = record_all(engine, facts).await?;
     if recorded.iter().any(|recorded| recorded.conflict) {
-        let message = "another signal has this id and says something else: it was not changed, and this one was not \
-                       taken; choose an id that no other signal has, or withdraw the other one";
-        return Err(ApiError::new(StatusCode::CONFLICT, "signal_id_taken", message));
+        return Err(taken());
     }
     Ok(recorded)
+}
+
+/// What to say of a signal or message whose id another has.
+pub(crate) fn taken() -> ApiError {
+    let message = "another signal has this id and says something else: it was not changed, and this one was not \
+                   taken; choose an id that no other signal has, or withdraw the other one";
+    ApiError::new(StatusCode::CONFLICT, "signal_id_taken", message)
 }
 
 async fn record_all(engine: &Engine, facts: Vec<Fact>) -> Result<Vec<SignalBody>, ApiError> {
@@ -124,6 +129,10 @@ async fn record_all(engine: &Engine, facts: Vec<Fact>) -> Result<Vec<SignalBody>
         let again = matches!(error, SignalError::Full | SignalError::Unconfirmed);
         ApiError::from(error).signals(if again { ids.clone() } else { Vec::new() })
     })?;
+    // A message that asserted nothing is a step of its session and no signal.
+    if ids.is_empty() && receipts.iter().any(|receipt| receipt.conflict) {
+        return Err(taken());
+    }
     Ok(ids.into_iter().zip(receipts).map(|(id, receipt)| SignalBody::new(id, receipt)).collect())
 }
 

@@ -85,6 +85,7 @@ fn rows(folder: &Path) -> Vec<String> {
         "attempts",
         "signals",
         "withdrawals",
+        "withdrawn_steps",
         "anchors",
         "aliases",
         "texts",
@@ -143,6 +144,34 @@ fn a_session_goes_with_its_runs_and_all_that_was_said_of_them_and_nobody_elses()
     assert_eq!(erase(&ledger, &whose), counted);
     assert_eq!(rows(folder.path()), before);
     assert_eq!(erase(&ledger, &whose), Held::default());
+}
+
+#[test]
+fn the_ids_of_withdrawn_messages_go_with_their_session_or_user_and_with_nobody_elses() {
+    let withdrawn = |id: &str| Fact::Withdrawal(SignalId::new(id).unwrap(), Timestamp(9));
+    for whose in [Whose::Session(session(0)), Whose::User(user(1))] {
+        let (folder, ledger) = open();
+        ledger
+            .commit(&[
+                decided(5, Some(2), Some(1), 1),
+                step("theirs", 1, 2),
+                withdrawn("theirs"),
+                withdrawn("never came"),
+            ])
+            .unwrap();
+        let before = rows(folder.path());
+        ledger
+            .commit(&[
+                step("early", 0, 0),
+                withdrawn("early"),
+                decided(0, Some(1), Some(0), 1),
+                step("late", 0, 2),
+                withdrawn("late"),
+            ])
+            .unwrap();
+        erase(&ledger, &whose);
+        assert_eq!(rows(folder.path()), before, "{whose:?}");
+    }
 }
 
 #[test]

@@ -184,3 +184,23 @@ fn how_messages_read_is_forgotten_after_a_month_and_what_followed_from_it_stays(
     assert_eq!(rows(), 0);
     assert_eq!(said(&ledger, 0), [Value::MomentumDown]);
 }
+
+#[test]
+fn a_message_whose_id_is_taken_by_another_is_a_conflict_and_changes_nothing() {
+    let Opened { ledger, _folder, .. } = opened();
+    let commit = |fact: Fact| ledger.commit(&[fact]).unwrap().receipts[0];
+    let elsewhere = StepFact { id: id("t"), session: session(1), read: Some((1, 200)), at: Timestamp(1) };
+    let ended = StepFact { id: id("t"), session: session(0), read: None, at: Timestamp(1) };
+
+    let first = commit(message("t", 1, (1, 200)));
+    assert!(!first.duplicate && !first.conflict && first.joined);
+    let again = commit(message("t", 2, (1, 200)));
+    assert!(again.duplicate && !again.conflict, "sent again, with the time of that try");
+    for other in [message("t", 1, (200, 1)), Fact::Step(elsewhere), Fact::Step(ended)] {
+        let receipt = commit(other);
+        assert!(receipt.conflict && !receipt.duplicate && !receipt.joined && receipt.trace.is_none());
+    }
+    let steps = found(&ledger, 10 + IDLE).remove(0).steps;
+    let kept = SessionStep::Message { acceptance: 1, rejection: 200 };
+    assert_eq!(steps, [(Timestamp(0), SessionStep::Run), (Timestamp(1), kept)]);
+}

@@ -74,7 +74,14 @@ pub(crate) struct Export {
 impl Erased {
     fn resolve(&self, engine: &Engine) -> anyhow::Result<Whose> {
         if let Some(before) = &self.before {
-            return moment(before, Clock::system().now()).map(Whose::Before).map_err(anyhow::Error::msg);
+            let now = Clock::system().now();
+            let moment = moment(before, now).map_err(anyhow::Error::msg)?;
+            // A year that was mistyped would erase everyone.
+            anyhow::ensure!(
+                moment <= now,
+                "--before names a moment that is still to come, which would erase everything: say --before 0h if that is meant"
+            );
+            return Ok(Whose::Before(moment));
         }
         whose(engine, self.session.as_deref(), self.user.as_deref(), self.tenant.as_deref())
     }

@@ -84,6 +84,8 @@ fn erasing_counts_first_and_does_nothing_unasked() {
     assert!(run(home, &["export", "--user", "ann"]).stdout.is_empty());
     assert_eq!(json(&run(home, &["erase", "--tenant", "default", "--dry-run", "--json"]))["decisions"], 2);
     assert_eq!(json(&run(home, &["erase", "--before", "1d", "--yes", "--json"]))["decisions"], 0);
+    let future = run(home, &["erase", "--before", "2999-01-01T00:00:00Z", "--yes"]);
+    assert!(!future.status.success() && said(&future).contains("still to come"), "{}", said(&future));
     assert_eq!(json(&run(home, &["erase", "--before", "0h", "--yes", "--json"]))["decisions"], 2);
     assert!(run(home, &["doctor"]).status.success());
 }

@@ -264,3 +264,13 @@ async fn an_end_of_which_nobody_knows_how_it_was_is_no_evidence_by_itself() {
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert_eq!(kalibr.decision("s-1").await["evidence"], json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_or_an_end_whose_id_another_message_has_is_a_conflict() {
+    let kalibr = kalibr().await;
+    let first = json!({ "user_message": "And what about Lisbon?", "id": "m-1" });
+    kalibr.client.post("/v1/sessions/s-1/turns", first.clone()).await.ok(200);
+    kalibr.client.post("/v1/sessions/s-1/turns", first.clone()).await.ok(200);
+    kalibr.client.post("/v1/sessions/s-2/turns", first).await.error(409, "signal_id_taken");
+    kalibr.client.post("/v1/sessions/s-1/end", json!({ "id": "m-1" })).await.error(409, "signal_id_taken");
+}

@@ -118,6 +118,7 @@ fn run(batch: &mut Batch<'_>, trace: TraceId, held: &mut Held) -> Result<Vec<Key
 fn session_alone(transaction: &Transaction<'_>, session: KeyedHash) -> Result<Held, Problem> {
     let session = session.as_bytes();
     withdrawals(transaction, "trace IS NULL AND session", session)?;
+    session::forget_withdrawn(transaction, "session = ?1", [session])?;
     let signals = "DELETE FROM signals WHERE trace IS NULL AND session = ?1";
     let texts = "DELETE FROM texts WHERE trace IS NULL AND session = ?1";
     Ok(Held {
@@ -147,6 +148,7 @@ fn alone_before(transaction: &Transaction<'_>, moment: i64) -> Result<Held, Prob
         "UPDATE turns SET closed = 0 WHERE closed = 1 AND session IN (SELECT session FROM turns WHERE at < ?1)",
         [moment],
     )?;
+    session::forget_withdrawn(transaction, "at < ?1", [moment])?;
     let steps = transaction.execute("DELETE FROM turns WHERE at < ?1", [moment])?;
     Ok(Held { signals: signals as u64, texts: texts as u64, steps: steps as u64, ..Held::default() })
 }

@@ -35,12 +35,13 @@ use crate::ledger::{
 use crate::personal::{Erased, HeldPiece, Leftovers, Whose};
 
 /// Schema versions, oldest first: `user_version` counts how many of them a file has been through.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("schema.sql"),
     include_str!("safety.sql"),
     include_str!("prints.sql"),
     include_str!("sessions.sql"),
     include_str!("privacy.sql"),
+    include_str!("withdrawn.sql"),
 ];
 
 /// The version since which the counters mean the same: what an older version counted is counted again.

@@ -43,7 +43,17 @@ pub(super) fn append_step(batch: &Batch<'_>, fact: &StepFact) -> Result<Receipt,
             fact.read.map(|(acceptance, _)| acceptance),
             fact.read.map(|(_, rejection)| rejection),
         ])?;
+    if inserted == 0 && !is_known(batch.transaction, fact)? {
+        return Ok(Receipt { conflict: true, ..Receipt::default() });
+    }
     Ok(Receipt { duplicate: inserted == 0, ..receipt })
+}
+
+/// Whether the step whose id is taken is this one, sent again, and not another that took the same id. As with signals, when
+/// it happened is not compared: a sender that gives no time sends another one with every try.
+fn is_known(transaction: &Transaction<'_>, fact: &StepFact) -> Result<bool, Problem> {
+    let stored = steps(transaction, "id = ?1", [fact.id.as_str()])?;
+    Ok(stored.iter().any(|step| step.session == fact.session && step.read == fact.read))
 }
 
 /// A message was withdrawn: what the session said by it goes at once, the rest is found again.
@@ -55,6 +65,10 @@ pub(super) fn withdraw_step(batch: &mut Batch<'_>, id: &SignalId) -> Result<(), 
         .optional()?;
     let Some((session, at)) = step else { return Ok(()) };
     batch.transaction.prepare_cached("DELETE FROM turns WHERE id = ?1")?.execute([id.as_str()])?;
+    batch
+        .transaction
+        .prepare_cached("INSERT OR IGNORE INTO withdrawn_steps (id, session, at) VALUES (?1, ?2, ?3)")?
+        .execute(params![id.as_str(), session, at])?;
     let left = batch
         .transaction
         .prepare_cached("UPDATE turns SET closed = 0 WHERE session = ?1")?
@@ -214,8 +228,25 @@ pub(super) fn steps_of_run(connection: &Connection, trace: TraceId) -> Result<Ve
 
 /// Deletes the steps that speak of a run. Returns how many.
 pub(super) fn delete_steps_of_run(transaction: &Transaction<'_>, trace: TraceId) -> Result<u64, Problem> {
+    let which = in_sessions_of_run().replace("turns.", "withdrawn_steps.");
+    forget_withdrawn(transaction, &which, [trace.as_bytes()])?;
     let sql = format!("DELETE FROM turns WHERE {}", in_sessions_of_run());
     Ok(transaction.prepare_cached(&sql)?.execute([trace.as_bytes()])? as u64)
+}
+
+/// Deletes the ids of withdrawn steps that meet a condition. They are no data that is counted.
+pub(super) fn forget_withdrawn(
+    transaction: &Transaction<'_>,
+    which: &str,
+    values: impl Params + Copy,
+) -> Result<(), Problem> {
+    let ids = format!(
+        "DELETE FROM withdrawals WHERE id IN (SELECT id FROM withdrawn_steps WHERE {which})
+         AND NOT EXISTS (SELECT 1 FROM signals AS s WHERE s.id = withdrawals.id)"
+    );
+    transaction.prepare_cached(&ids)?.execute(values)?;
+    transaction.prepare_cached(&format!("DELETE FROM withdrawn_steps WHERE {which}"))?.execute(values)?;
+    Ok(())
 }
 
 fn in_sessions_of_run() -> String {
@@ -247,5 +278,6 @@ pub(super) fn steps(
 
 pub(super) fn maintain(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Problem> {
     transaction.execute("DELETE FROM turns WHERE at < ?1", [now.0.saturating_sub(KEPT)])?;
+    transaction.execute("DELETE FROM withdrawn_steps WHERE at < ?1", [now.0.saturating_sub(KEPT)])?;
     Ok(())
 }
