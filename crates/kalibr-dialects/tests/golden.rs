@@ -1,0 +1,117 @@
+//! What one dialect says in the words of another, file by file; and back in its own words, where nothing may be missing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kalibr_dialects::{Losses, Object, anthropic, openai};
+use serde_json::{Value, json};
+
+/// The time of answers that do not say theirs.
+const NOW: u64 = 1_764_000_001;
+
+fn cases(folder: &str) -> Vec<(PathBuf, Value)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder);
+    let files = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut cases: Vec<_> = files.map(|path| (path.clone(), read(&path))).collect();
+    cases.sort_by(|a, b| a.0.cmp(&b.0));
+    assert!(!cases.is_empty(), "no cases in {}", folder.display());
+    cases
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn value(object: &Object) -> Value {
+    serde_json::from_str(&object.to_string()).unwrap()
+}
+
+type Translation = (Object, Losses);
+
+/// Translates each case's `in`, and compares with its `out` and `losses`; written in its own dialect it is itself again.
+fn check(folder: &str, translate: impl Fn(&[u8]) -> Translation, back: impl Fn(&[u8]) -> Translation) {
+    for (path, case) in cases(folder) {
+        let body = case["in"].to_string().into_bytes();
+        let (out, losses) = translate(&body);
+        let mut listed: Vec<String> = losses.listed().iter().map(ToString::to_string).collect();
+        for (line, loss) in listed.iter_mut().zip(losses.listed()) {
+            line.push_str(if loss.is_grave { " (grave)" } else { "" });
+        }
+        let actual = json!({"in": case["in"], "out": value(&out), "losses": listed});
+        assert_eq!(actual, case, "{}: now it is\n{actual:#}", path.display());
+        let (again, losses) = back(&body);
+        assert_eq!(value(&again), case["in"], "{}", path.display());
+        assert!(losses.is_empty(), "{}: {losses:?}", path.display());
+    }
+}
+
+#[test]
+fn a_chat_request_becomes_an_anthropic_one() {
+    let read = |body: &[u8]| openai::read_request(body).unwrap();
+    check(
+        "requests/openai_to_anthropic",
+        |body| anthropic::write_request(&read(body)),
+        |body| openai::write_request(&read(body)),
+    );
+}
+
+#[test]
+fn an_anthropic_request_becomes_a_chat_one() {
+    let read = |body: &[u8]| anthropic::read_request(body).unwrap();
+    check(
+        "requests/anthropic_to_openai",
+        |body| openai::write_request(&read(body)),
+        |body| anthropic::write_request(&read(body)),
+    );
+}
+
+#[test]
+fn a_chat_answer_becomes_an_anthropic_one() {
+    let read = |body: &[u8]| openai::read_answer(body).unwrap();
+    check(
+        "answers/openai_to_anthropic",
+        |body| anthropic::write_answer(&read(body)),
+        |body| openai::write_answer(&read(body), NOW),
+    );
+}
+
+#[test]
+fn an_anthropic_answer_becomes_a_chat_one() {
+    let read = |body: &[u8]| anthropic::read_answer(body).unwrap();
+    check(
+        "answers/anthropic_to_openai",
+        |body| openai::write_answer(&read(body), NOW),
+        |body| anthropic::write_answer(&read(body)),
+    );
+}
+
+#[test]
+fn an_error_is_said_in_either_dialect() {
+    for (path, case) in cases("errors") {
+        let status = u16::try_from(case["status"].as_u64().unwrap()).unwrap();
+        let body = case["in"].as_str().map_or(case["in"].to_string(), str::to_owned).into_bytes();
+        let error = match case["dialect"].as_str() {
+            Some("openai") => openai::read_error(status, &body),
+            _ => anthropic::read_error(status, &body),
+        };
+        assert_eq!(error.status, status);
+        let mut actual = case.clone();
+        actual["openai"] = value(&openai::write_error(&error));
+        actual["anthropic"] = value(&anthropic::write_error(&error));
+        assert_eq!(actual, case, "{}: now it is\n{actual:#}", path.display());
+    }
+}
+
+#[test]
+fn the_order_of_keys_stays_within_schemas_and_arguments() {
+    let schema = r#"{"type":"object","properties":{"zip":{"type":"string"},"city":{"type":"string"}},"a":1}"#;
+    let body = format!(
+        r#"{{"model":"m","messages":[{{"role":"assistant","tool_calls":[{{"id":"c","type":"function",
+        "function":{{"name":"f","arguments":"{{\"zip\":1,\"city\":2}}"}}}}]}}],
+        "tools":[{{"type":"function","function":{{"name":"f","parameters":{schema}}}}}]}}"#
+    );
+    let (sent, _) = anthropic::write_request(&openai::read_request(body.as_bytes()).unwrap());
+    let sent = sent.to_string();
+    assert!(sent.contains(schema), "{sent}");
+    assert!(sent.contains(r#""input":{"zip":1,"city":2}"#), "{sent}");
+}
