@@ -5,8 +5,6 @@
 //! [`Loss`](crate::Loss). Where a dialect has two spellings of one thing (a content that is a text or a list with one
 //! text), the form keeps which it was, so that a round trip through one dialect gives the same JSON.
 
-use std::fmt;
-
 use serde_json::Number;
 
 use crate::json::{Json, Object};
@@ -431,8 +429,8 @@ macro_rules! silent {
     ($($name:ident),*) => {
         $(
             /// What users and models write is not for logs.
-            impl fmt::Debug for $name {
-                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            impl std::fmt::Debug for $name {
+                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                     f.debug_struct(stringify!($name)).finish_non_exhaustive()
                 }
             }

@@ -46,12 +46,14 @@
 
 mod answer;
 pub mod anthropic;
+mod event;
 mod form;
 mod json;
 mod loss;
 pub mod openai;
 
 pub use answer::{Answer, ApiError, Choice, ErrorKind, Finish, Usage};
+pub use event::{Collector, Delta, Event, ReadStream, WriteStream};
 pub use form::{
     Cache, Content, Dialect, Effort, File, Format, Function, Image, Kept, Malformed, Message, Part,
     Reasoning, Request, Role, Sampling, Shape, Source, Thinking, Thought, Tool, ToolCall, ToolChoice,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kalibr_dialects::{Losses, Object, anthropic, openai};
+use kalibr_dialects::{Losses, Object, ReadStream, WriteStream, anthropic, openai};
 use serde_json::{Value, json};
 
 /// The time of answers that do not say theirs.
@@ -83,6 +83,58 @@ fn an_anthropic_answer_becomes_a_chat_one() {
         |body| openai::write_answer(&read(body), NOW),
         |body| anthropic::write_answer(&read(body)),
     );
+}
+
+/// Translates each case's events; what is written names each event as its data does.
+fn check_streams<R: ReadStream + Default, W: WriteStream>(folder: &str, writer: impl Fn() -> W) {
+    for (path, case) in cases(folder) {
+        let (mut reader, mut writer, mut out) = (R::default(), writer(), String::new());
+        let data: Vec<String> = case["in"].as_array().unwrap().iter().map(said).collect();
+        for data in &data {
+            for event in reader.read(data.as_bytes()).unwrap() {
+                writer.write(&event, &mut out);
+            }
+        }
+        for event in reader.end() {
+            writer.write(&event, &mut out);
+        }
+        let listed: Vec<String> = [reader.losses(), writer.losses()]
+            .iter()
+            .flat_map(|losses| losses.listed().iter().map(ToString::to_string))
+            .collect();
+        let actual = json!({"in": case["in"], "out": events(&out), "losses": listed});
+        assert_eq!(actual, case, "{}: now it is\n{actual:#}", path.display());
+    }
+}
+
+fn said(data: &Value) -> String {
+    data.as_str().map_or_else(|| data.to_string(), str::to_owned)
+}
+
+fn events(out: &str) -> Vec<Value> {
+    let events = out.split_terminator("\n\n").map(|event| {
+        let (name, data) = match event.split_once('\n') {
+            Some((name, data)) => (Some(name.strip_prefix("event: ").unwrap()), data),
+            None => (None, event),
+        };
+        let data = data.strip_prefix("data: ").unwrap();
+        let data = serde_json::from_str(data).unwrap_or_else(|_| Value::from(data));
+        assert!(name.is_none_or(|name| data["type"] == name), "{event}");
+        data
+    });
+    events.collect()
+}
+
+#[test]
+fn a_chat_stream_becomes_an_anthropic_one() {
+    let writer = anthropic::StreamWriter::default;
+    check_streams::<openai::StreamReader, _>("streams/openai_to_anthropic", writer);
+}
+
+#[test]
+fn an_anthropic_stream_becomes_a_chat_one() {
+    let writer = || openai::StreamWriter::new(NOW);
+    check_streams::<anthropic::StreamReader, _>("streams/anthropic_to_openai", writer);
 }
 
 #[test]

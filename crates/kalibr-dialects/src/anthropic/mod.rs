@@ -6,12 +6,14 @@
 mod answer;
 mod error;
 mod read;
+mod stream;
 mod thinking;
 mod write;
 
 pub use answer::{read_answer, write_answer};
 pub use error::{read_error, write_error};
 pub use read::{read_request, read_request_object};
+pub use stream::{StreamReader, StreamWriter};
 pub use write::write_request;
 
 pub(crate) use thinking::{read_thinking, write_thinking};

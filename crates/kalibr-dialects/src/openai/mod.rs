@@ -8,11 +8,13 @@ mod answer;
 mod assistant;
 mod error;
 mod read;
+mod stream;
 mod write;
 
 pub use answer::{read_answer, write_answer};
 pub use error::{read_error, write_error};
 pub use read::{read_request, read_request_object};
+pub use stream::{StreamReader, StreamWriter};
 pub use write::write_request;
 
 use crate::form::{Cache, Source};
