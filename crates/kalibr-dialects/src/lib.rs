@@ -48,6 +48,7 @@ mod answer;
 pub mod anthropic;
 mod event;
 mod form;
+pub mod gemini;
 mod json;
 mod loss;
 pub mod openai;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::form::{Dialect, Kept};
 use crate::json::{Json, Object};
-use crate::{anthropic, openai};
+use crate::{anthropic, gemini, openai};
 
 /// Longest name of a field in a list of losses.
 const LONGEST_NAME: usize = 64;
@@ -153,7 +153,8 @@ fn known(origin: Dialect) -> (&'static [&'static str], &'static [&'static str]) 
     match origin {
         Dialect::OpenAi => (&openai::HINTS, &openai::ECHOES),
         Dialect::Anthropic => (&anthropic::HINTS, &anthropic::ECHOES),
-        Dialect::Gemini | Dialect::Responses => (&[], &[]),
+        Dialect::Gemini => (&gemini::HINTS, &gemini::ECHOES),
+        Dialect::Responses => (&[], &[]),
     }
 }
 

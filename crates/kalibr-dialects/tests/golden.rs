@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kalibr_dialects::{Losses, Object, ReadStream, WriteStream, anthropic, openai};
+use kalibr_dialects::{Losses, Object, ReadStream, WriteStream, anthropic, gemini, openai};
 use serde_json::{Value, json};
 
 /// The time of answers that do not say theirs.
@@ -30,6 +30,15 @@ type Translation = (Object, Losses);
 
 /// Translates each case's `in`, and compares with its `out` and `losses`; written in its own dialect it is itself again.
 fn check(folder: &str, translate: impl Fn(&[u8]) -> Translation, back: impl Fn(&[u8]) -> Translation) {
+    check_out(folder, translate);
+    for (path, case) in cases(folder) {
+        let (again, losses) = back(case["in"].to_string().as_bytes());
+        assert_eq!(value(&again), case["in"], "{}", path.display());
+        assert!(losses.is_empty(), "{}: {losses:?}", path.display());
+    }
+}
+
+fn check_out(folder: &str, translate: impl Fn(&[u8]) -> Translation) {
     for (path, case) in cases(folder) {
         let body = case["in"].to_string().into_bytes();
         let (out, losses) = translate(&body);
@@ -39,9 +48,6 @@ fn check(folder: &str, translate: impl Fn(&[u8]) -> Translation, back: impl Fn(&
         }
         let actual = json!({"in": case["in"], "out": value(&out), "losses": listed});
         assert_eq!(actual, case, "{}: now it is\n{actual:#}", path.display());
-        let (again, losses) = back(&body);
-        assert_eq!(value(&again), case["in"], "{}", path.display());
-        assert!(losses.is_empty(), "{}: {losses:?}", path.display());
     }
 }
 
@@ -138,12 +144,32 @@ fn an_anthropic_stream_becomes_a_chat_one() {
 }
 
 #[test]
+fn a_chat_request_becomes_one_for_gemini() {
+    check_out("requests/openai_to_gemini", |body| {
+        gemini::write_request(&openai::read_request(body).unwrap())
+    });
+}
+
+#[test]
+fn a_gemini_answer_becomes_a_chat_one() {
+    check_out("answers/gemini_to_openai", |body| {
+        openai::write_answer(&gemini::read_answer(body).unwrap(), NOW)
+    });
+}
+
+#[test]
+fn a_gemini_stream_becomes_a_chat_one() {
+    check_streams::<gemini::StreamReader, _>("streams/gemini_to_openai", || openai::StreamWriter::new(NOW));
+}
+
+#[test]
 fn an_error_is_said_in_either_dialect() {
     for (path, case) in cases("errors") {
         let status = u16::try_from(case["status"].as_u64().unwrap()).unwrap();
         let body = case["in"].as_str().map_or(case["in"].to_string(), str::to_owned).into_bytes();
         let error = match case["dialect"].as_str() {
             Some("openai") => openai::read_error(status, &body),
+            Some("gemini") => gemini::read_error(status, &body),
             _ => anthropic::read_error(status, &body),
         };
         assert_eq!(error.status, status);

@@ -2,7 +2,7 @@
 //!
 //! The joining is done here as the providers' own clients do it, and not by the code under test.
 
-use kalibr_dialects::{Collector, ReadStream, WriteStream, anthropic, openai};
+use kalibr_dialects::{Collector, ReadStream, WriteStream, anthropic, gemini, openai};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
@@ -441,8 +441,9 @@ proptest! {
     ) {
         for mut writer in [Box::new(openai::StreamWriter::new(0)) as Box<dyn WriteStream>,
                 Box::new(anthropic::StreamWriter::default())] {
-            let readers: [Box<dyn ReadStream>; 2] =
-                [Box::new(openai::StreamReader::default()), Box::new(anthropic::StreamReader::default())];
+            let readers: [Box<dyn ReadStream>; 3] =
+                [Box::new(openai::StreamReader::default()), Box::new(anthropic::StreamReader::default()),
+                    Box::<gemini::StreamReader>::default()];
             for mut reader in readers {
                 for (kind, text, small, large) in &pieces {
                     let data = odd(*kind, text, *small, *large);
@@ -475,6 +476,9 @@ fn odd(kind: usize, text: &str, small: u64, large: u64) -> String {
             "usage": {"input_tokens": large, "cache_read_input_tokens": large, "output_tokens": large}}).to_string(),
         9 => json!({"type": "content_block_start", "index": small, "content_block": {"type": "tool_use", "id": text,
             "name": text, "input": {}}}).to_string(),
+        10 if small == 0 => json!({"candidates": [{"index": large, "content": {"parts": [{"text": text},
+            {"functionCall": {"name": text}}, {text: large}]}, "finishReason": text}],
+            "promptFeedback": {"blockReason": text}}).to_string(),
         10 => json!({"error": {"code": large}, "usage": {"prompt_tokens": large, "completion_tokens": large}}).to_string(),
         _ => json!({"type": "message_stop"}).to_string(),
     }

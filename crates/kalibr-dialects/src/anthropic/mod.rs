@@ -17,6 +17,7 @@ pub use stream::{StreamReader, StreamWriter};
 pub use write::write_request;
 
 pub(crate) use thinking::{read_thinking, write_thinking};
+pub(crate) use write::arguments;
 
 use crate::form::Cache;
 use crate::json::{Json, Object};

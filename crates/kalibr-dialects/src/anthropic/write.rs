@@ -14,6 +14,9 @@ use crate::form::{
 use crate::json::{Json, Object};
 use crate::loss::Losses;
 
+/// Top-level fields of Anthropic's own, which a path or a caller may set in a request of any dialect.
+const OWN: [&str; 5] = ["container", "context_management", "inference_geo", "mcp_servers", "speed"];
+
 const NO_PART: &str = "the provider's dialect has no such part here";
 
 /// Writes a request, and lists what it could not say.
@@ -63,8 +66,14 @@ pub fn write_request(request: &Request) -> (Object, Losses) {
     if request.metadata.is_some() {
         losses.slight("metadata", "the provider keeps no labels");
     }
-    request.kept.fill(&mut body, ANTHROPIC);
-    losses.of_kept(&request.kept, ANTHROPIC, "");
+    let mut kept = request.kept.clone();
+    if !is_own {
+        for key in OWN {
+            body.set_some(key, kept.fields.take(key));
+        }
+    }
+    kept.fill(&mut body, ANTHROPIC);
+    losses.of_kept(&kept, ANTHROPIC, "");
     (body, losses)
 }
 
@@ -278,7 +287,7 @@ pub(super) fn tool_id(id: &str, is_own: bool) -> String {
 }
 
 /// A call's arguments as the object that is wanted there. What a model wrote that is none stands in it as a text.
-pub(super) fn arguments(arguments: &str, place: &str, losses: &mut Losses) -> Object {
+pub(crate) fn arguments(arguments: &str, place: &str, losses: &mut Losses) -> Object {
     match Json::parse(arguments.as_bytes()) {
         Ok(Json::Object(object)) => object,
         _ if arguments.trim().is_empty() => Object::default(),

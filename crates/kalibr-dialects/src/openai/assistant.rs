@@ -3,6 +3,7 @@
 
 use super::read::read_content;
 use crate::form::{Content, Dialect, Kept, Malformed, Part, Shape, Thought, ToolCall};
+use crate::gemini;
 use crate::json::{Json, Object};
 use crate::loss::Losses;
 
@@ -148,6 +149,7 @@ pub(super) fn write_call(call: &ToolCall, part: &Part, at: usize) -> Object {
         if call.arguments.is_empty() && !part.kept.is_of(OPENAI) { "{}" } else { &call.arguments },
     );
     let mut object = Object::default().with("id", id).with("type", "function").with("function", function);
+    object.set_some("extra_content", gemini::extra_content(part));
     part.kept.fill(&mut object, OPENAI);
     object
 }

@@ -21,8 +21,9 @@ use crate::form::{Cache, Source};
 use crate::json::{Json, Object};
 
 /// Fields whose loss changes no answer.
-pub(crate) const HINTS: [&str; 11] = [
+pub(crate) const HINTS: [&str; 12] = [
     "annotations",
+    "extra_content",
     "name",
     "prompt_cache_key",
     "prompt_cache_options",

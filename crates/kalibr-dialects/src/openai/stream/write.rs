@@ -5,6 +5,7 @@ use super::super::error::write_error;
 use crate::answer::{Finish, Usage};
 use crate::event::{Delta, Event, WriteStream};
 use crate::form::{Content, Part, Thought};
+use crate::gemini;
 use crate::json::{Json, Object};
 use crate::loss::Losses;
 
@@ -104,7 +105,9 @@ impl StreamWriter {
                 state.calls += 1;
                 let id = if call.id.is_empty() { format!("call_{number}") } else { call.id.clone() };
                 let function = Object::default().with("name", call.name.as_str()).with("arguments", "");
-                let call = Object::default().with("index", number).with("id", id).with("type", "function");
+                let mut call =
+                    Object::default().with("index", number).with("id", id).with("type", "function");
+                call.set_some("extra_content", gemini::extra_content(part));
                 self.delta(choice, "tool_calls", vec![Json::Object(call.with("function", function))], out);
                 Kind::Call { number, is_empty: true }
             }
