@@ -59,6 +59,13 @@ impl Losses {
         self.more
     }
 
+    /// Adds the losses of another translation, as of the answer to those of its request.
+    pub fn join(&mut self, other: Self) {
+        self.more += other.more;
+        other.listed.into_iter().for_each(|loss| self.push(loss));
+        self.has_grave |= other.has_grave;
+    }
+
     /// The places alone, separated by commas: plain ASCII, short enough for a header.
     pub fn summary(&self) -> String {
         const LONGEST: usize = 1024;

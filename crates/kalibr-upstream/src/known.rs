@@ -1,13 +1,19 @@
 //! The providers that need no configuration: where they are and which environment variables name their keys.
 
+use kalibr_dialects::Dialect;
+
 /// A provider that is known by its prefix.
 pub(crate) struct Known {
     /// The prefix of its models, `groq` in `groq/llama-3.3-70b`.
     pub(crate) name: &'static str,
+    /// What it speaks.
+    pub(crate) dialect: Dialect,
     /// Where its `chat/completions` is, unless told otherwise.
     pub(crate) base_url: &'static str,
     /// The environment variable of its key.
     pub(crate) key_env: &'static str,
+    /// Another one that holds it where that one does not.
+    pub(crate) other_key_env: Option<&'static str>,
     /// The environment variable that moves it elsewhere.
     pub(crate) url_env: &'static str,
     /// A server of one's own: needs no key, and an address without a path means its `/v1`.
@@ -22,7 +28,17 @@ const fn remote(
     key_env: &'static str,
     url_env: &'static str,
 ) -> Known {
-    Known { name, base_url, key_env, url_env, is_local: false, stream_options: true }
+    let dialect = Dialect::OpenAi;
+    Known {
+        name,
+        dialect,
+        base_url,
+        key_env,
+        other_key_env: None,
+        url_env,
+        is_local: false,
+        stream_options: true,
+    }
 }
 
 const fn local(
@@ -31,12 +47,27 @@ const fn local(
     key_env: &'static str,
     url_env: &'static str,
 ) -> Known {
-    Known { name, base_url, key_env, url_env, is_local: true, stream_options: true }
+    Known { is_local: true, ..remote(name, base_url, key_env, url_env) }
+}
+
+const fn google(name: &'static str) -> Known {
+    let base_url = "https://generativelanguage.googleapis.com/v1beta";
+    Known {
+        dialect: Dialect::Gemini,
+        other_key_env: Some("GOOGLE_API_KEY"),
+        ..remote(name, base_url, "GEMINI_API_KEY", "GEMINI_BASE_URL")
+    }
 }
 
 /// All of them, the default first.
-pub(crate) const KNOWN: [Known; 17] = [
+pub(crate) const KNOWN: [Known; 20] = [
     remote(DEFAULT, "https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
+    Known {
+        dialect: Dialect::Anthropic,
+        ..remote("anthropic", "https://api.anthropic.com/v1", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL")
+    },
+    google("google"),
+    google("gemini"),
     remote("cerebras", "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY", "CEREBRAS_BASE_URL"),
     remote("deepseek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY", "DEEPSEEK_BASE_URL"),
     remote("fireworks", "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY", "FIREWORKS_BASE_URL"),
@@ -63,14 +94,8 @@ pub(crate) const KNOWN: [Known; 17] = [
 pub(crate) const DEFAULT: &str = "openai";
 
 /// Providers that speak a dialect of their own: the prefixes of their models, and what to call them.
-pub(crate) const NOT_YET: [(&str, &str); 6] = [
-    ("anthropic", "Anthropic"),
-    ("google", "Gemini"),
-    ("gemini", "Gemini"),
-    ("azure", "Azure OpenAI"),
-    ("bedrock", "AWS Bedrock"),
-    ("vertex_ai", "Vertex AI"),
-];
+pub(crate) const NOT_YET: [(&str, &str); 3] =
+    [("azure", "Azure OpenAI"), ("bedrock", "AWS Bedrock"), ("vertex_ai", "Vertex AI")];
 
 /// The provider that a model's bare name tells, if it does.
 pub(crate) fn provider_of_bare(model: &str) -> Option<&'static str> {

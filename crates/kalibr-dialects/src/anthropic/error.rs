@@ -29,13 +29,21 @@ pub(crate) fn read_error_json(status: Option<u16>, body: &Json) -> ApiError {
     let kind = named.or(status.map(ErrorKind::of_status)).unwrap_or(ErrorKind::Server);
     let status = status.unwrap_or(kind.status());
     let message = error.and_then(|error| error.text("message")).map(str::to_owned);
+    let param = message.as_deref().filter(|_| kind == ErrorKind::Invalid).and_then(field).map(str::to_owned);
     ApiError {
         status,
         kind,
         message: message.unwrap_or_else(|| format!("the provider answered HTTP {status} and gave no reason")),
-        param: None,
+        param,
         code: name.map(str::to_owned),
     }
+}
+
+/// The field at fault, which messages about fields begin with: `messages.0.content: Field required`.
+fn field(message: &str) -> Option<&str> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '.');
+    let (field, _) = message.split_once(": ")?;
+    (!field.is_empty() && field.len() <= 64 && field.chars().all(fits)).then_some(field)
 }
 
 /// Writes an error, as it stands in an answer and, named `error`, in a stream's last event.

@@ -195,8 +195,8 @@ impl WriteStream for StreamWriter {
                 self.head.set_some("id", id.as_deref());
                 self.head.set_some("created", *created);
                 self.head.set_some("model", model.as_deref());
+                // The role comes with the first thing that is said: until then a gateway may still try another path.
                 self.usage.clone_from(usage);
-                self.choice(0, out);
             }
             Event::PartStart { choice, index, part } => self.start_part(*choice, *index, part, out),
             Event::Delta { choice, index, delta } => self.go_on(*choice, *index, delta, out),
