@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use kalibr_dialects::Losses;
+use kalibr_dialects::{Dialect, Losses};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -20,6 +20,9 @@ pub struct Answer {
     pub usage: Option<Usage>,
     /// What of the request and the answer a provider with a dialect of its own could not say.
     pub losses: Losses,
+    /// The body as the provider sent it, where it has a dialect of its own: a caller of the same dialect reads it as it
+    /// is.
+    pub original: Option<(Dialect, Bytes)>,
 }
 
 /// The answer is the user's, so its text is not for logs.

@@ -1,5 +1,6 @@
 //! Calls to providers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -138,6 +139,8 @@ async fn send(
     is_stream: bool,
 ) -> Result<(Response<Incoming>, Losses), Failure> {
     let dialect = endpoint.dialect;
+    let request = if endpoint.new_limit { Cow::Borrowed(request) } else { request.with_old_limit() };
+    let request = request.as_ref();
     let (body, losses) =
         native::request(dialect, request).map_err(|error| native::malformed(provider.name(), &error))?;
     let mut call = Request::new(Full::new(body));
@@ -205,12 +208,16 @@ fn read_in(
     body: Bytes,
     request: &ChatRequest,
 ) -> Result<Answer, Failure> {
-    let (body, losses) = match native::answer(dialect, &body) {
-        Some(translated) => translated,
-        None => (native::error(dialect, parts.status.as_u16(), body), Losses::default()),
+    let original = body.clone();
+    let (body, translated) = match native::answer(dialect, &body) {
+        Some((body, losses)) => (body, Some(losses)),
+        None => (native::error(dialect, parts.status.as_u16(), body), None),
     };
     let answer = read(provider, parts.status, &parts.headers, body, request)?;
-    Ok(Answer { losses, ..answer })
+    Ok(match translated {
+        Some(losses) => Answer { losses, original: Some((dialect, original)), ..answer },
+        None => answer,
+    })
 }
 
 /// Makes an answer of a body, or says what the body is instead.
@@ -226,7 +233,8 @@ fn read(
     match envelope {
         Some(envelope) if envelope.has_choices() => {
             let usage = envelope.usage();
-            Ok(Answer { status: status.as_u16(), content_type, usage, body, losses: Losses::default() })
+            let losses = Losses::default();
+            Ok(Answer { status: status.as_u16(), content_type, usage, body, losses, original: None })
         }
         // OpenRouter among others sends its 200 before it knows that the call will fail.
         Some(envelope) if envelope.error_status().is_some() => {

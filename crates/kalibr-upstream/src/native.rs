@@ -83,11 +83,10 @@ pub(crate) fn set_headers(dialect: Dialect, headers: &mut HeaderMap) {
 
 /// A request in the provider's words, and what was lost.
 pub(crate) fn request(dialect: Dialect, request: &ChatRequest) -> Result<(Bytes, Losses), Malformed> {
-    let body = request.to_bytes();
     let (written, losses) = match dialect {
-        Dialect::OpenAi | Dialect::Responses => return Ok((body, Losses::default())),
-        Dialect::Anthropic => anthropic::write_request(&openai::read_request(&body)?),
-        Dialect::Gemini => gemini::write_request(&openai::read_request(&body)?),
+        Dialect::OpenAi | Dialect::Responses => return Ok((request.to_bytes(), request.losses())),
+        Dialect::Anthropic => anthropic::write_request(&request.form()?),
+        Dialect::Gemini => gemini::write_request(&request.form()?),
     };
     Ok((Bytes::from(written.to_string()), losses))
 }

@@ -79,6 +79,8 @@ pub(crate) struct Endpoint {
     pub(crate) headers: HeaderMap,
     pub(crate) connect_timeout: Duration,
     pub(crate) stream_options: bool,
+    /// Whether it knows `max_completion_tokens`.
+    pub(crate) new_limit: bool,
     /// Made at the first call: most well-known providers are never called, and certificates take time to load.
     pub(crate) client: OnceLock<HttpClient>,
 }
@@ -298,8 +300,19 @@ fn endpoint(
         headers.insert(header_name, secret_value(value.expose()).map_err(|_| bad())?);
     }
     let stream_options = config.stream_options.or(known.map(|known| known.stream_options)).unwrap_or(true);
+    let new_limit = known.is_some_and(|known| known.new_limit);
     let client = OnceLock::new();
-    Ok(Endpoint { dialect, chat, key, key_header, headers, connect_timeout, stream_options, client })
+    Ok(Endpoint {
+        dialect,
+        chat,
+        key,
+        key_header,
+        headers,
+        connect_timeout,
+        stream_options,
+        new_limit,
+        client,
+    })
 }
 
 /// The key, none if none is needed, or the variable that should have held it.

@@ -8,8 +8,8 @@ use serde_json::Number;
 use super::thinking::{ANTHROPIC, default_max_tokens, is_on, is_signed, translate};
 use super::{write_cache, write_thinking};
 use crate::form::{
-    Cache, Content, File, Format, Function, Image, Message, Part, Reasoning, Request, Role, Shape, Source,
-    Thought, Tool, ToolChoice, ToolResult,
+    Cache, Content, Effort, File, Format, Function, Image, Message, Part, Reasoning, Request, Role, Shape,
+    Source, Thought, Tool, ToolChoice, ToolResult,
 };
 use crate::json::{Json, Object};
 use crate::loss::Losses;
@@ -379,7 +379,9 @@ fn write_sampling(request: &Request, reasoning: Reasoning, body: &mut Object, lo
 
 fn write_output(request: &Request, reasoning: Reasoning, body: &mut Object, losses: &mut Losses) {
     let mut output = Object::default();
-    output.set_some("effort", reasoning.effort.map(crate::form::Effort::as_str));
+    // It has no words for less than low.
+    let effort = reasoning.effort.filter(|effort| *effort >= Effort::Low);
+    output.set_some("effort", effort.map(Effort::as_str));
     match &request.format {
         None | Some(Format::Text) => {}
         Some(Format::Json) => {

@@ -186,3 +186,24 @@ proptest! {
         prop_assert_eq!(order, all.into_iter().map(|(key, _)| key).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn the_limit_of_a_translated_answer_has_the_name_that_the_provider_knows() {
+    let body = br#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}]}"#;
+    let request = ChatRequest::translated(kalibr_dialects::anthropic::read_request(body).unwrap()).unwrap();
+    let limit = |request: &ChatRequest, key: &str| request.get(key).map(|value| value.get().to_owned());
+    assert_eq!(limit(&request, "max_completion_tokens").as_deref(), Some("9"));
+    let old = request.with_old_limit().into_owned();
+    assert_eq!(
+        (limit(&old, "max_tokens").as_deref(), limit(&old, "max_completion_tokens")),
+        (Some("9"), None)
+    );
+    // What somebody wrote in this dialect stays.
+    let chat = br#"{"model":"m","max_completion_tokens":9,"messages":[{"role":"user","content":"x"}]}"#;
+    let chat = ChatRequest::parse(chat).unwrap();
+    assert!(limit(&chat.with_old_limit(), "max_completion_tokens").is_some());
+    let path: PathSpec =
+        serde_json::from_str(r#"{"model":"m","params":{"max_completion_tokens":5}}"#).unwrap();
+    let applied = request.apply(&path, "m");
+    assert_eq!(limit(&applied.with_old_limit(), "max_completion_tokens").as_deref(), Some("5"));
+}

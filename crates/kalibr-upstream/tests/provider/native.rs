@@ -229,6 +229,68 @@ async fn what_is_no_answer_in_the_providers_dialect_is_malformed() {
     }
 }
 
+/// A request of an Anthropic client, with what only its dialect says.
+fn of_anthropic(more: &str) -> ChatRequest {
+    let body = format!(
+        r#"{{"model":"goal:g","max_tokens":50,"top_k":3,"temperature":1,"metadata":{{"user_id":"u"}},
+        "system":[{{"type":"text","text":"Be brief.","cache_control":{{"type":"ephemeral"}}}}],
+        "tools":[{{"name":"f","input_schema":{{"type":"object"}},"cache_control":{{"type":"ephemeral"}}}},
+            {{"type":"web_search_20250305","name":"web_search"}}],
+        "messages":[{{"role":"user","content":"Go"}},{{"role":"assistant","content":[
+            {{"type":"thinking","thinking":"Hm","signature":"c2ln"}},
+            {{"type":"tool_use","id":"t1","name":"f","input":{{}}}}]}},
+            {{"role":"user","content":[{{"type":"tool_result","tool_use_id":"t1","is_error":true,"content":"no"}}]}}]{more}}}"#
+    );
+    let request = ChatRequest::translated(kalibr_dialects::anthropic::read_request(body.as_bytes()).unwrap());
+    let path: PathSpec =
+        serde_json::from_str(r#"{"model":"acme/model-1","params":{"temperature":0.5,"speed":"fast"}}"#)
+            .unwrap();
+    request.unwrap().apply(&path, "model-1")
+}
+
+#[tokio::test]
+async fn an_anthropic_client_before_anthropic_loses_nothing() {
+    let server = Server::answering(200, "", MESSAGE).await;
+    let (upstream, target) = upstream_of("anthropic", &server);
+    let request = of_anthropic(r#","container":"c1""#);
+    let answer = upstream.chat(&target, &request).await.unwrap();
+    assert!(answer.losses.is_empty(), "{:?}", answer.losses);
+    assert_eq!(answer.original, Some((kalibr_dialects::Dialect::Anthropic, MESSAGE.into())));
+    let sent = json_of(&server.only_request().1);
+    let expected = json!({"model": "model-1", "max_tokens": 50, "top_k": 3, "temperature": 0.5, "speed": "fast",
+        "metadata": {"user_id": "u"}, "container": "c1",
+        "system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}],
+        "tools": [{"name": "f", "input_schema": {"type": "object"}, "cache_control": {"type": "ephemeral"}},
+            {"type": "web_search_20250305", "name": "web_search"}],
+        "messages": [{"role": "user", "content": "Go"}, {"role": "assistant", "content": [
+            {"type": "thinking", "thinking": "Hm", "signature": "c2ln"},
+            {"type": "tool_use", "id": "t1", "name": "f", "input": {}}]},
+            {"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": "t1", "is_error": true, "content": "no"}]}]});
+    assert_eq!(sent, expected);
+}
+
+#[tokio::test]
+async fn an_anthropic_client_before_another_provider_is_told_what_was_lost() {
+    let chat = Server::answering(200, "", BODY).await;
+    let (upstream, target) = upstream_of("openai", &chat);
+    let answer = upstream.chat(&target, &of_anthropic("")).await.unwrap();
+    assert!(answer.losses.has_grave() && answer.losses.summary().contains("tools[1]"), "{:?}", answer.losses);
+    assert_eq!(answer.original, None);
+    let sent = json_of(&chat.only_request().1);
+    assert_eq!((&sent["temperature"], &sent["max_tokens"]), (&json!(0.5), &json!(50)));
+    assert_eq!(sent["messages"][3], json!({"role": "tool", "tool_call_id": "t1", "content": "no"}));
+
+    let said = r#"{"candidates":[{"content":{"parts":[{"text":"Rhein"}]},"finishReason":"STOP"}]}"#;
+    let gemini = Server::answering(200, "", said).await;
+    let (upstream, target) = upstream_of("gemini", &gemini);
+    let answer = upstream.chat(&target, &of_anthropic("")).await.unwrap();
+    assert!(answer.losses.summary().contains("tools[1]"), "{:?}", answer.losses);
+    let sent = json_of(&gemini.only_request().1);
+    // Straight from the caller's words: chat completions have no word for a tool's failure.
+    assert_eq!(sent["contents"][2]["parts"][0]["functionResponse"]["response"], json!({"error": "no"}));
+}
+
 #[tokio::test]
 async fn a_request_that_cannot_be_translated_is_the_callers_mistake_and_is_not_sent() {
     let body = br#"{"model":"m","messages":[{"role":"SECRET","content":"x"}]}"#;
