@@ -52,6 +52,7 @@ pub mod gemini;
 mod json;
 mod loss;
 pub mod openai;
+pub mod responses;
 
 pub use answer::{Answer, ApiError, Choice, ErrorKind, Finish, Usage};
 pub use event::{Collector, Delta, Event, ReadStream, WriteStream};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::form::{Dialect, Kept};
 use crate::json::{Json, Object};
-use crate::{anthropic, gemini, openai};
+use crate::{anthropic, gemini, openai, responses};
 
 /// Longest name of a field in a list of losses.
 const LONGEST_NAME: usize = 64;
@@ -137,7 +137,7 @@ impl Losses {
 }
 
 /// Inner objects of which the form takes the fields one by one.
-const OPENED: [&str; 14] = [
+const OPENED: [&str; 16] = [
     "completion_tokens_details",
     "file",
     "function",
@@ -149,7 +149,9 @@ const OPENED: [&str; 14] = [
     "output_config",
     "output_tokens_details",
     "prompt_tokens_details",
+    "reasoning",
     "response_format",
+    "text",
     "thinking",
     "tool_choice",
 ];
@@ -161,7 +163,7 @@ fn known(origin: Dialect) -> (&'static [&'static str], &'static [&'static str]) 
         Dialect::OpenAi => (&openai::HINTS, &openai::ECHOES),
         Dialect::Anthropic => (&anthropic::HINTS, &anthropic::ECHOES),
         Dialect::Gemini => (&gemini::HINTS, &gemini::ECHOES),
-        Dialect::Responses => (&[], &[]),
+        Dialect::Responses => (&responses::HINTS, &responses::ECHOES),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kalibr_dialects::{Losses, Object, ReadStream, WriteStream, anthropic, gemini, openai};
+use kalibr_dialects::{Losses, Object, ReadStream, WriteStream, anthropic, gemini, openai, responses};
 use serde_json::{Value, json};
 
 /// The time of answers that do not say theirs.
@@ -160,6 +160,47 @@ fn a_gemini_answer_becomes_a_chat_one() {
 #[test]
 fn a_gemini_stream_becomes_a_chat_one() {
     check_streams::<gemini::StreamReader, _>("streams/gemini_to_openai", || openai::StreamWriter::new(NOW));
+}
+
+/// The settings that answers and streams repeat.
+fn settings() -> responses::Settings {
+    let body = br#"{"model": "m", "input": "x", "instructions": "Be brief.", "temperature": 0.5,
+        "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": false}]}"#;
+    responses::Settings::of(&responses::read_request(body).unwrap())
+}
+
+#[test]
+fn a_request_for_a_response_becomes_a_chat_one_or_anthropics() {
+    let read = |body: &[u8]| responses::read_request(body).unwrap();
+    check_out("requests/responses_to_openai", |body| openai::write_request(&read(body)));
+    check_out("requests/responses_to_anthropic", |body| anthropic::write_request(&read(body)));
+}
+
+#[test]
+fn a_request_that_needs_what_a_provider_keeps_is_refused() {
+    for (body, place) in [
+        (r#"{"model": "m", "input": "x", "previous_response_id": "resp_1"}"#, "previous_response_id"),
+        (r#"{"model": "m", "input": "x", "conversation": {"id": "c"}}"#, "conversation"),
+        (r#"{"model": "m", "input": "x", "background": true}"#, "background"),
+        (r#"{"model": "m", "input": [{"type": "item_reference", "id": "i"}]}"#, "input[0]"),
+        (r#"{"model": "m"}"#, "input"),
+        (r#"{"input": "x"}"#, "model"),
+    ] {
+        let refused = responses::read_request(body.as_bytes()).unwrap_err();
+        assert_eq!(refused.place, place, "{refused}");
+    }
+}
+
+#[test]
+fn a_chat_answer_becomes_a_response() {
+    let read = |body: &[u8]| openai::read_answer(body).unwrap();
+    check_out("answers/openai_to_responses", |body| responses::write_answer(&read(body), &settings(), NOW));
+}
+
+#[test]
+fn a_chat_stream_becomes_a_responses() {
+    let writer = || responses::StreamWriter::new(settings(), NOW);
+    check_streams::<openai::StreamReader, _>("streams/openai_to_responses", writer);
 }
 
 #[test]

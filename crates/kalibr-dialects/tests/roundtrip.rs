@@ -1,6 +1,6 @@
 //! Laws of the translations, over bodies that are made up.
 
-use kalibr_dialects::{Object, anthropic, gemini, openai};
+use kalibr_dialects::{Object, anthropic, gemini, openai, responses};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -438,18 +438,19 @@ proptest! {
     fn no_json_makes_a_reader_or_a_writer_panic(body in any_json(), now in any::<u64>()) {
         let mut bodies = vec![body.clone()];
         // Past the first hurdles.
-        bodies.push(json!({"model": "m", "messages": body, "content": body, "choices": [{"message": body}], "usage": body,
+        bodies.push(json!({"model": "m", "messages": body, "content": body, "input": body, "choices": [{"message": body}], "usage": body,
             "candidates": [{"content": {"parts": [body, {"functionCall": body}]}, "logprobsResult": body}]}));
         bodies.push(json!({"model": "m", "messages": [{"role": "assistant", "content": [body], "tool_calls": [body]}],
-            "tools": [body], "system": body, "content": [body], "choices": [{"message": {"content": [body]}}]}));
+            "tools": [body], "system": body, "content": [body], "input": [body, {"role": "user", "content": [body]}], "choices": [{"message": {"content": [body]}}]}));
         for body in bodies {
             let body = bytes(&body);
-            for request in [openai::read_request(&body), anthropic::read_request(&body)].into_iter().flatten() {
+            for request in [openai::read_request(&body), anthropic::read_request(&body), responses::read_request(&body)].into_iter().flatten() {
                 let (_, _) = (openai::write_request(&request), anthropic::write_request(&request));
-                let _ = gemini::write_request(&request);
+                let _ = (gemini::write_request(&request), responses::Settings::of(&request));
             }
             for answer in [openai::read_answer(&body), anthropic::read_answer(&body), gemini::read_answer(&body)].into_iter().flatten() {
                 let (_, _) = (openai::write_answer(&answer, now), anthropic::write_answer(&answer));
+                let _ = responses::write_answer(&answer, &responses::Settings::default(), now);
             }
             for error in [openai::read_error(500, &body), anthropic::read_error(500, &body), gemini::read_error(500, &body)] {
                 let (_, _) = (openai::write_error(&error), anthropic::write_error(&error));

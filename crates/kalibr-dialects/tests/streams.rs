@@ -2,7 +2,7 @@
 //!
 //! The joining is done here as the providers' own clients do it, and not by the code under test.
 
-use kalibr_dialects::{Collector, ReadStream, WriteStream, anthropic, gemini, openai};
+use kalibr_dialects::{Collector, ReadStream, WriteStream, anthropic, gemini, openai, responses};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
@@ -417,6 +417,31 @@ proptest! {
     }
 
     #[test]
+    fn a_chat_stream_joined_is_the_whole_response(said in said(), cuts in cuts()) {
+        let stream = chat_stream(&said, &mut Cuts(cuts.into_iter()));
+        let settings = responses::Settings::default();
+        let writer = responses::StreamWriter::new(settings.clone(), NOW);
+        let stream = translate(openai::StreamReader::default(), writer, &stream);
+        let whole = openai::read_answer(chat_whole(&said).to_string().as_bytes()).unwrap();
+        let (whole, _) = responses::write_answer(&whole, &settings, NOW);
+        let whole = value(&whole.to_string());
+        let events: Vec<Value> = stream.iter().map(|event| value(event)).collect();
+        prop_assert_eq!(&events.last().unwrap()["response"], &whole);
+        for (at, event) in events.iter().enumerate() {
+            prop_assert_eq!(&event["sequence_number"], at);
+        }
+        // What came piece by piece is what the end says.
+        let items = whole["output"].as_array().unwrap();
+        for (at, item) in items.iter().enumerate() {
+            let of_item = events.iter().filter(|event| event["output_index"] == at);
+            let joined: String = of_item.filter_map(|event| event["delta"].as_str()).collect();
+            let content = &item["content"][0];
+            let text = [&content["text"], &content["refusal"], &item["summary"][0]["text"], &item["arguments"]];
+            prop_assert_eq!(joined, text.iter().find_map(|text| text.as_str()).unwrap_or_default());
+        }
+    }
+
+    #[test]
     fn the_events_of_a_stream_collected_are_the_answer(said in said(), cuts in cuts()) {
         let mut cuts = Cuts(cuts.into_iter());
         let (chat, message) = (chat_stream(&said, &mut cuts), message_stream(&said, &mut cuts));
@@ -440,7 +465,8 @@ proptest! {
         pieces in prop::collection::vec((0usize..12, "\\PC{0,8}", 0u64..3, any::<u64>()), 0..12)
     ) {
         for mut writer in [Box::new(openai::StreamWriter::new(0)) as Box<dyn WriteStream>,
-                Box::new(anthropic::StreamWriter::default())] {
+                Box::new(anthropic::StreamWriter::default()),
+                Box::new(responses::StreamWriter::new(responses::Settings::default(), 0))] {
             let readers: [Box<dyn ReadStream>; 3] =
                 [Box::new(openai::StreamReader::default()), Box::new(anthropic::StreamReader::default()),
                     Box::<gemini::StreamReader>::default()];

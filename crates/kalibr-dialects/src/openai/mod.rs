@@ -63,7 +63,7 @@ fn cache(object: &Object) -> Option<Cache> {
 }
 
 /// `data:image/png;base64,...`; any other form of it is an address like any other.
-fn source_of_url(url: String) -> Source {
+pub(crate) fn source_of_url(url: String) -> Source {
     let read = |url: &str| {
         let (media_type, data) = url.strip_prefix("data:")?.split_once(";base64,")?;
         let plain = !media_type.is_empty() && !media_type.contains([';', ',']);

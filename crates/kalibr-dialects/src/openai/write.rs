@@ -167,6 +167,12 @@ fn write_message(message: &Message, place: &str, out: &mut Vec<Json>, losses: &m
     if message.role != Role::Tool {
         message.kept.fill(&mut object, OPENAI);
     }
+    let is_empty =
+        ["content", "refusal", "tool_calls"].iter().all(|key| object.get(key).is_none_or(Json::is_nothing));
+    if is_empty && !message.kept.is_of(OPENAI) {
+        losses.slight(place, "a message without content cannot be sent there");
+        return;
+    }
     out.push(Json::Object(object));
 }
 
