@@ -17,6 +17,12 @@
 //!   caller of this crate can refuse, or say so in a header;
 //! - the order of keys stays, also within schemas and arguments ([`Json`]).
 //!
+//! A server's door for a dialect is `read_request` (with [`Request::is_stream`]), the request on its way in chat
+//! completions (`openai::write_request`, or `kalibr_upstream::ChatRequest::translated`, which keeps the caller's words),
+//! `openai::read_answer` with the dialect's `write_answer`, for streams `openai::StreamReader` with the dialect's
+//! `StreamWriter`, and for errors an [`ApiError`] (of the gateway's own making, or by `openai::read_error`) with the
+//! dialect's `write_error`; Responses has the errors of chat completions.
+//!
 //! Pure: no I/O, no clock, no randomness. No input makes it panic.
 //!
 //! An Anthropic client in front of an OpenAI provider:

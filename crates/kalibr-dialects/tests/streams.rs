@@ -485,6 +485,18 @@ proptest! {
     }
 }
 
+#[test]
+fn more_choices_or_calls_than_any_provider_gives_are_refused_instead_of_held() {
+    let read = |chunk: &dyn Fn(u64) -> Value| {
+        let mut reader = openai::StreamReader::default();
+        (0..1_000).map(|n| reader.read(chunk(n).to_string().as_bytes())).position(|read| read.is_err())
+    };
+    assert_eq!(read(&|n| json!({"choices": [{"index": n, "delta": {"content": "x"}}]})), Some(128));
+    let call = |n| json!({"index": n, "id": format!("c{n}"), "function": {"name": "f", "arguments": ""}});
+    assert_eq!(read(&|n| json!({"choices": [{"index": 0, "delta": {"tool_calls": [call(n)]}}]})), Some(128));
+    assert_eq!(read(&|n| json!({"choices": [{"index": 0, "delta": {"content": n.to_string()}}]})), None);
+}
+
 /// Events that are out of place, with numbers that are none.
 fn odd(kind: usize, text: &str, small: u64, large: u64) -> String {
     match kind {

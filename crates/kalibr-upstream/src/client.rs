@@ -176,10 +176,14 @@ async fn send(
     if answer.status().is_success() {
         return Ok((answer, losses));
     }
-    let (parts, body) = answer.into_parts();
+    let (mut parts, body) = answer.into_parts();
     let reading = Limited::new(body, MAX_ERROR_BYTES).collect();
     let body = match tokio::time::timeout(ERROR_BODY_TIME, reading).await {
-        Ok(Ok(body)) => Some(native::error(dialect, parts.status.as_u16(), body.to_bytes())),
+        Ok(Ok(body)) => {
+            let body = body.to_bytes();
+            native::say_when_to_retry(dialect, &body, &mut parts.headers);
+            Some(native::error(dialect, parts.status.as_u16(), body))
+        }
         _ => None,
     };
     Err(Failure::from_answer(provider.name(), parts.status, &parts.headers, body, request, SystemTime::now()))

@@ -130,6 +130,23 @@ pub(crate) fn error(dialect: Dialect, status: u16, body: Bytes) -> Bytes {
     Bytes::from(openai::write_error(&error).to_string())
 }
 
+/// Gemini says in the body how long it wants to be left alone: `{"error": {"details": [{"retryDelay": "34s"}]}}`.
+pub(crate) fn say_when_to_retry(dialect: Dialect, body: &[u8], headers: &mut HeaderMap) {
+    if dialect != Dialect::Gemini || headers.contains_key(header::RETRY_AFTER) {
+        return;
+    }
+    let delay = || {
+        let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+        let error = body.get(0).unwrap_or(&body).get("error")?;
+        let details = error.get("details")?.as_array()?;
+        let delay = details.iter().find_map(|detail| detail.get("retryDelay")?.as_str())?;
+        HeaderValue::from_str(delay.strip_suffix('s')?).ok()
+    };
+    if let Some(delay) = delay() {
+        headers.insert(header::RETRY_AFTER, delay);
+    }
+}
+
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

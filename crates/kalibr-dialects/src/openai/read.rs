@@ -54,9 +54,13 @@ pub fn read_request_object(mut body: Object) -> Result<Request, Malformed> {
         presence_penalty: body.take_number("presence_penalty"),
         seed: body.take_number("seed"),
     };
-    let limit = |key| body.get(key).and_then(Json::as_u64);
-    // Which of the two names it had is kept beside it.
-    let max_tokens = limit("max_completion_tokens").or_else(|| limit("max_tokens"));
+    // The older name of the two, and one beside the other, are kept beside it.
+    let max_tokens = if body.get("max_tokens").is_none() {
+        body.take_u64("max_completion_tokens")
+    } else {
+        let limit = |key| body.get(key).and_then(Json::as_u64);
+        limit("max_completion_tokens").or_else(|| limit("max_tokens"))
+    };
     let stop = match body.get("stop") {
         Some(Json::Text(text)) => vec![text.clone()],
         _ => body.take_texts("stop").unwrap_or_default(),

@@ -215,6 +215,16 @@ async fn error_statuses_keep_their_status_and_meaning_in_the_callers_dialect() {
 }
 
 #[tokio::test]
+async fn gemini_is_left_alone_for_as_long_as_its_error_says() {
+    let error = json!({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "SECRET", "details": [
+        {"@type": "type.googleapis.com/google.rpc.Help"},
+        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.5s"}]}});
+    let server = Server::answering(429, "", &error.to_string()).await;
+    let failure = ask("gemini", &server, "").await.unwrap_err();
+    assert_eq!(failure.retry_after, Some(Duration::from_millis(34_500)));
+}
+
+#[tokio::test]
 async fn what_is_no_answer_in_the_providers_dialect_is_malformed() {
     for kind in ["anthropic", "gemini"] {
         for body in ["<html>SECRET</html>", "{}", "[1]", r#"{"choices":[]}"#] {
