@@ -438,7 +438,7 @@ fn a_configuration_that_cannot_work_is_told_at_the_start() {
     };
     assert!(open("[classifier]\nmodel = \"ollama/llama3.2\"\n").is_ok());
     for (toml, said) in [
-        ("[classifier]\nmodel = \"anthropic/claude-haiku-4-5\"\n", "anthropic"),
+        ("[classifier]\nmodel = \"azure/gpt-4o\"\n", "azure"),
         ("[classifier]\nmodel = \"\"\n", "model is"),
         ("[classifier]\nmodel = \"ollama/m\"\nbudget_usd_per_day = -1.0\n", "budget_usd_per_day"),
         ("[classifier]\nmodel = \"ollama/m\"\nconcurrency = 0\n", "concurrency"),

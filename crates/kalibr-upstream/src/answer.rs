@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::StatusCode;
+use kalibr_dialects::{Dialect, Losses};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -13,10 +14,15 @@ pub struct Answer {
     pub status: u16,
     /// The content type as the provider named it.
     pub content_type: Option<String>,
-    /// The body, untouched: a JSON object with at least one choice.
+    /// The body: a JSON object with at least one choice. Untouched, unless the provider has a dialect of its own.
     pub body: Bytes,
     /// What was used, if the provider said so.
     pub usage: Option<Usage>,
+    /// What of the request and the answer a provider with a dialect of its own could not say.
+    pub losses: Losses,
+    /// The body as the provider sent it, where it has a dialect of its own: a caller of the same dialect reads it as it
+    /// is.
+    pub original: Option<(Dialect, Bytes)>,
 }
 
 /// The answer is the user's, so its text is not for logs.

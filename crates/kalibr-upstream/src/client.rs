@@ -1,18 +1,21 @@
 //! Calls to providers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use kalibr_core::outcome::FailureCategory;
+use kalibr_dialects::{Dialect, Losses};
 
 use crate::answer::{Answer, Envelope};
 use crate::failure::{Blame, Failure};
 use crate::http_client;
+use crate::native::{self, Translation};
 use crate::providers::{Backend, Endpoint, Key, Provider, Providers, ResolveError, Target};
 use crate::request::ChatRequest;
 use crate::stream::{AnswerStream, Source};
@@ -63,14 +66,19 @@ impl Upstream {
     pub async fn chat(&self, target: &Target, request: &ChatRequest) -> Result<Answer, Failure> {
         let provider = &target.provider;
         let call = async {
-            let (status, headers, body) = match &provider.backend {
-                Backend::Simulated(simulator) => simulator.answer(provider.name(), request).await?,
-                Backend::Http(endpoint) => {
-                    let (parts, body) = send(provider, endpoint, request, JSON).await?.into_parts();
-                    (parts.status, parts.headers, whole(provider, body).await?)
+            let endpoint = match &provider.backend {
+                Backend::Simulated(simulator) => {
+                    let (status, headers, body) = simulator.answer(provider.name(), request).await?;
+                    return read(provider, status, &headers, body, request);
                 }
+                Backend::Http(endpoint) => endpoint,
             };
-            read(provider, status, &headers, body, request)
+            let (answer, mut losses) = send(provider, endpoint, request, false).await?;
+            let (parts, body) = answer.into_parts();
+            let body = whole(provider, body).await?;
+            let answer = read_in(endpoint.dialect, provider, &parts, body, request)?;
+            losses.join(answer.losses);
+            Ok(Answer { losses, ..answer })
         };
         in_time(provider, call).await
     }
@@ -83,22 +91,29 @@ impl Upstream {
     pub async fn chat_stream(&self, target: &Target, request: &ChatRequest) -> Result<AnswerStream, Failure> {
         let provider = &target.provider;
         let call = async {
-            let (source, request, status, headers) = match &provider.backend {
+            let (source, request, status, headers, losses) = match &provider.backend {
                 Backend::Simulated(simulator) => {
                     let (status, headers, chunks) = simulator.stream(provider.name(), request).await?;
-                    (Source::Canned(chunks), request.clone(), status, headers)
+                    (Source::Canned(chunks), request.clone(), status, headers, Losses::default())
                 }
                 Backend::Http(endpoint) => {
                     let request =
                         if endpoint.stream_options { request.clone() } else { request.without_our_usage() };
-                    let (parts, body) = send(provider, endpoint, &request, EVENTS).await?.into_parts();
+                    let (answer, losses) = send(provider, endpoint, &request, true).await?;
+                    let (parts, body) = answer.into_parts();
                     if is_json(&parts.headers) {
-                        return Err(not_streamed(provider, &parts, body, &request).await);
+                        return Err(not_streamed(endpoint.dialect, provider, &parts, body, &request).await);
                     }
-                    (Source::Http(body), request, parts.status, parts.headers)
+                    let source = match Translation::of(endpoint.dialect) {
+                        None => Source::Http(body),
+                        Some(translation) => Source::Translated(body, Box::new(translation)),
+                    };
+                    (source, request, parts.status, parts.headers, losses)
                 }
             };
-            AnswerStream::open(source, status.as_u16(), &headers, request, Arc::clone(provider)).await
+            let stream =
+                AnswerStream::open(source, status.as_u16(), &headers, request, Arc::clone(provider)).await?;
+            Ok(stream.with_losses(losses))
         };
         in_time(provider, call).await
     }
@@ -116,22 +131,32 @@ async fn in_time<T>(
     })
 }
 
-/// Sends a request; an error status is a failure.
+/// Sends a request in the provider's dialect; an error status is a failure.
 async fn send(
     provider: &Provider,
     endpoint: &Endpoint,
     request: &ChatRequest,
-    accept: HeaderValue,
-) -> Result<Response<Incoming>, Failure> {
-    let mut call = Request::new(Full::new(request.to_bytes()));
+    is_stream: bool,
+) -> Result<(Response<Incoming>, Losses), Failure> {
+    let dialect = endpoint.dialect;
+    let request = if endpoint.new_limit { Cow::Borrowed(request) } else { request.with_old_limit() };
+    let request = request.as_ref();
+    let (body, losses) =
+        native::request(dialect, request).map_err(|error| native::malformed(provider.name(), &error))?;
+    let mut call = Request::new(Full::new(body));
     *call.method_mut() = http::Method::POST;
-    *call.uri_mut() = endpoint.chat.clone();
+    *call.uri_mut() =
+        native::address(dialect, &endpoint.chat, request.model(), is_stream).ok_or_else(|| {
+            let said = "cannot be asked for a model of this name; check the path's model";
+            failure(provider, FailureCategory::ProviderError, said)
+        })?;
     let headers = call.headers_mut();
     headers.insert(CONTENT_TYPE, JSON);
-    headers.insert(ACCEPT, accept);
+    headers.insert(ACCEPT, if is_stream { EVENTS } else { JSON });
     headers.insert(USER_AGENT, AGENT);
+    native::set_headers(dialect, headers);
     match &endpoint.key {
-        Key::Set(value) => _ = headers.insert(AUTHORIZATION, value.clone()),
+        Key::Set(value) => _ = headers.insert(endpoint.key_header.clone(), value.clone()),
         Key::None => {}
         Key::Missing(variable) => {
             let said = format!(
@@ -149,12 +174,16 @@ async fn send(
     });
     let answer = client.request(call).await.map_err(|e| http_client::call_failed(provider.name(), &e))?;
     if answer.status().is_success() {
-        return Ok(answer);
+        return Ok((answer, losses));
     }
-    let (parts, body) = answer.into_parts();
+    let (mut parts, body) = answer.into_parts();
     let reading = Limited::new(body, MAX_ERROR_BYTES).collect();
     let body = match tokio::time::timeout(ERROR_BODY_TIME, reading).await {
-        Ok(Ok(body)) => Some(body.to_bytes()),
+        Ok(Ok(body)) => {
+            let body = body.to_bytes();
+            native::say_when_to_retry(dialect, &body, &mut parts.headers);
+            Some(native::error(dialect, parts.status.as_u16(), body))
+        }
         _ => None,
     };
     Err(Failure::from_answer(provider.name(), parts.status, &parts.headers, body, request, SystemTime::now()))
@@ -175,6 +204,26 @@ async fn whole(provider: &Provider, body: Incoming) -> Result<Bytes, Failure> {
     }
 }
 
+/// Makes an answer of a body in the provider's dialect, or says what the body is instead.
+fn read_in(
+    dialect: Dialect,
+    provider: &Provider,
+    parts: &http::response::Parts,
+    body: Bytes,
+    request: &ChatRequest,
+) -> Result<Answer, Failure> {
+    let original = body.clone();
+    let (body, translated) = match native::answer(dialect, &body) {
+        Some((body, losses)) => (body, Some(losses)),
+        None => (native::error(dialect, parts.status.as_u16(), body), None),
+    };
+    let answer = read(provider, parts.status, &parts.headers, body, request)?;
+    Ok(match translated {
+        Some(losses) => Answer { losses, original: Some((dialect, original)), ..answer },
+        None => answer,
+    })
+}
+
 /// Makes an answer of a body, or says what the body is instead.
 fn read(
     provider: &Provider,
@@ -188,7 +237,8 @@ fn read(
     match envelope {
         Some(envelope) if envelope.has_choices() => {
             let usage = envelope.usage();
-            Ok(Answer { status: status.as_u16(), content_type, usage, body })
+            let losses = Losses::default();
+            Ok(Answer { status: status.as_u16(), content_type, usage, body, losses, original: None })
         }
         // OpenRouter among others sends its 200 before it knows that the call will fail.
         Some(envelope) if envelope.error_status().is_some() => {
@@ -218,13 +268,14 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// A stream was asked for and JSON came: an error in it says why, an answer in it is not what the caller can read.
 async fn not_streamed(
+    dialect: Dialect,
     provider: &Provider,
     parts: &http::response::Parts,
     body: Incoming,
     request: &ChatRequest,
 ) -> Failure {
     let read = match whole(provider, body).await {
-        Ok(body) => read(provider, parts.status, &parts.headers, body, request),
+        Ok(body) => read_in(dialect, provider, parts, body, request),
         Err(failure) => Err(failure),
     };
     read.err().unwrap_or_else(|| {

@@ -33,12 +33,15 @@ pub struct ProvidersConfig {
 }
 
 /// What kind of thing a provider is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProviderKind {
     /// An OpenAI-compatible HTTP endpoint.
-    #[default]
     OpenAi,
+    /// Anthropic's `/v1/messages`, or an endpoint that speaks like it.
+    Anthropic,
+    /// Google's `models/{model}:generateContent`, or an endpoint that speaks like it.
+    Gemini,
     /// Made-up answers without a network: see [`crate::simulated`].
     Simulated,
 }
@@ -47,9 +50,11 @@ pub enum ProviderKind {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProviderConfig {
-    /// `"openai"` (the default: any compatible endpoint) or `"simulated"`.
-    pub kind: ProviderKind,
-    /// Where its `/chat/completions` is: `https://api.openai.com/v1`. A well-known provider has its own.
+    /// `"openai"` (any compatible endpoint), `"anthropic"`, `"gemini"` or `"simulated"`. Unless set it is what a
+    /// well-known provider speaks, and `"openai"` for any other.
+    pub kind: Option<ProviderKind>,
+    /// Where its `/chat/completions` is: `https://api.openai.com/v1`; what stands before `/v1/messages` or `/models`
+    /// where it speaks Anthropic's or Google's dialect. A well-known provider has its own.
     pub base_url: Option<String>,
     /// Its key. Better name the environment variable that holds it.
     pub api_key: Option<Secret>,
@@ -76,7 +81,7 @@ pub struct ProviderConfig {
 impl Default for ProviderConfig {
     fn default() -> Self {
         Self {
-            kind: ProviderKind::default(),
+            kind: None,
             base_url: None,
             api_key: None,
             api_key_env: None,
@@ -108,7 +113,7 @@ pub enum ConfigError {
     /// An address that cannot be one.
     #[error(
         "the base URL of provider {provider}, from {origin}, cannot be used: it looks like \"https://host/v1\", \
-         without user, query or \"/chat/completions\""
+         without user, query or what comes after it in a call, such as \"/chat/completions\""
     )]
     BadBaseUrl {
         /// The provider's name.

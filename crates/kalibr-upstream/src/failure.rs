@@ -147,8 +147,8 @@ impl ErrorBody {
     fn is_context_exceeded(&self) -> bool {
         const CODES: [&str; 3] =
             ["context_length_exceeded", "exceed_context_size_error", "string_above_max_length"];
-        // As OpenAI, vLLM, DeepSeek, llama.cpp, Mistral, Together, Groq, xAI and Anthropic put it.
-        const WORDS: [&str; 9] = [
+        // As OpenAI, vLLM, DeepSeek, llama.cpp, Mistral, Together, Groq, xAI, Anthropic and Gemini put it.
+        const WORDS: [&str; 10] = [
             "context_length_exceeded",
             "maximum context length",
             "context window",
@@ -158,6 +158,7 @@ impl ErrorBody {
             "prompt is too long",
             "input is too long",
             "reduce the length of the messages",
+            "exceeds the maximum number of tokens",
         ];
         CODES.iter().any(|code| self.code == *code || self.kind == *code)
             || WORDS.iter().any(|words| self.text.contains(words))
@@ -173,6 +174,10 @@ impl ErrorBody {
 
     fn is_bad_key(&self) -> bool {
         self.code == "invalid_api_key" || self.text.contains("api key not valid")
+    }
+
+    fn is_out_of_credit(&self) -> bool {
+        self.text.contains("credit balance is too low")
     }
 
     fn is_rate_limit(&self) -> bool {
@@ -207,6 +212,7 @@ fn meaning(status: u16, error: &ErrorBody, request: &ChatRequest) -> (FailureCat
         400 | 413 | 422 if error.is_bad_key() => {
             (AuthError, Path, "the key was not accepted; check the provider's API key")
         }
+        400 if error.is_out_of_credit() => (AuthError, Path, "the account has no credit left; top it up"),
         413 if error.is_rate_limit() => (
             RateLimited,
             Path,

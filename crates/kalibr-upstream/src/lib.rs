@@ -9,7 +9,8 @@
 //!                     resolve(model) ─────► Target { provider, model }
 //! ```
 //!
-//! Bodies go through as they came: this crate rewrites the fields that routing decides and nothing else, and hands the
+//! A provider of another dialect (Anthropic's, Gemini's) is called in its own words, and answers in the caller's.
+//! Otherwise bodies go through as they came: this crate rewrites the fields that routing decides and nothing else, and hands the
 //! provider's own bytes back. Nothing that a user or a provider wrote is ever logged or put in an error's message; the
 //! provider's own error is carried beside it ([`Failure::body`]), only to be handed to the caller.
 //!
@@ -43,6 +44,7 @@ mod config;
 mod failure;
 mod http_client;
 mod known;
+mod native;
 mod prices;
 mod providers;
 mod request;

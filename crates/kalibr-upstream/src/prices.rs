@@ -36,7 +36,11 @@ impl Prices {
         }
         // Whose model it is may be known where it cannot be called (yet).
         let full = match self.providers.resolve(model) {
-            Ok(target) => format!("{}/{}", target.provider.name(), target.model),
+            Ok(target) => {
+                // One provider under two names.
+                let name = target.provider.name();
+                format!("{}/{}", if name == "gemini" { "google" } else { name }, target.model)
+            }
             Err(_) => model.to_owned(),
         };
         let listed = |name: &str| LIST.get(name).copied();
@@ -97,6 +101,7 @@ mod tests {
         let prices = prices(&[]);
         assert_eq!(prices.of("gpt-4o-mini-2024-07-18"), prices.of("openai/gpt-4o-mini"));
         assert!(prices.of("anthropic/claude-sonnet-4-5").is_some());
+        assert_eq!(prices.of("gemini/gemini-2.5-flash"), prices.of("gemini-2.5-flash"));
         assert_eq!(prices.of("lab/gpt-4o"), None, "somebody else's model of the same name");
     }
 

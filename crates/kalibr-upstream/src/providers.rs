@@ -13,10 +13,12 @@ use std::time::Duration;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use kalibr_dialects::Dialect;
 
 use crate::config::{ConfigError, ProviderConfig, ProviderKind, ProvidersConfig};
 use crate::http_client::HttpClient;
 use crate::known::{DEFAULT, KNOWN, Known, NOT_YET, provider_of_bare};
+use crate::native;
 use crate::secret::Secret;
 use crate::simulated::{SimulatedHandle, Simulator};
 
@@ -35,8 +37,12 @@ impl Provider {
 
     /// What kind of thing it is.
     pub fn kind(&self) -> ProviderKind {
-        match self.backend {
-            Backend::Http(_) => ProviderKind::OpenAi,
+        match &self.backend {
+            Backend::Http(endpoint) => match endpoint.dialect {
+                Dialect::Anthropic => ProviderKind::Anthropic,
+                Dialect::Gemini => ProviderKind::Gemini,
+                Dialect::OpenAi | Dialect::Responses => ProviderKind::OpenAi,
+            },
             Backend::Simulated(_) => ProviderKind::Simulated,
         }
     }
@@ -65,17 +71,22 @@ pub(crate) enum Backend {
 
 /// An HTTP endpoint with all that a call to it needs.
 pub(crate) struct Endpoint {
+    pub(crate) dialect: Dialect,
+    /// Where calls go; of Gemini, whose addresses name the model, where they begin.
     pub(crate) chat: Uri,
     pub(crate) key: Key,
+    pub(crate) key_header: HeaderName,
     pub(crate) headers: HeaderMap,
     pub(crate) connect_timeout: Duration,
     pub(crate) stream_options: bool,
+    /// Whether it knows `max_completion_tokens`.
+    pub(crate) new_limit: bool,
     /// Made at the first call: most well-known providers are never called, and certificates take time to load.
     pub(crate) client: OnceLock<HttpClient>,
 }
 
 pub(crate) enum Key {
-    /// The value of the authorization header.
+    /// The value of the header that carries it.
     Set(HeaderValue),
     /// None, and none is needed as far as we know.
     None,
@@ -99,7 +110,7 @@ pub enum ResolveError {
     /// A prefix without a model, or nothing.
     #[error("the model's name is empty: write \"gpt-4o-mini\" or \"provider/model\"")]
     NoModel,
-    /// A provider whose own dialect is not spoken yet.
+    /// A provider that is not spoken to yet.
     #[error(
         "native {dialect} is not supported yet: use an OpenAI-compatible endpoint, either with base_url in \
          [providers.{provider}], or by another provider that has the model, as in \"openrouter/...\""
@@ -216,10 +227,17 @@ fn build(name: &str, config: &ProviderConfig, env: Env<'_>) -> Result<Arc<Provid
     };
     let connect_timeout = limit(config.connect_timeout_ms, "connect_timeout_ms")?;
     let wrong = |kind, key| Err(ConfigError::WrongKind { provider: name.to_owned(), kind, key });
+    let known = KNOWN.iter().find(|known| known.name == name);
+    let dialect = match config.kind {
+        Some(ProviderKind::Anthropic) => Dialect::Anthropic,
+        Some(ProviderKind::Gemini) => Dialect::Gemini,
+        Some(ProviderKind::OpenAi) => Dialect::OpenAi,
+        Some(ProviderKind::Simulated) | None => known.map_or(Dialect::OpenAi, |known| known.dialect),
+    };
     let backend = match config.kind {
-        ProviderKind::Simulated if config.base_url.is_some() => return wrong("simulated", "base_url"),
-        ProviderKind::Simulated if config.api_key.is_some() => return wrong("simulated", "api_key"),
-        ProviderKind::Simulated => {
+        Some(ProviderKind::Simulated) if config.base_url.is_some() => return wrong("simulated", "base_url"),
+        Some(ProviderKind::Simulated) if config.api_key.is_some() => return wrong("simulated", "api_key"),
+        Some(ProviderKind::Simulated) => {
             for (model, settings) in &config.models {
                 if !settings.is_valid() {
                     let (provider, model) = (name.to_owned(), model.clone());
@@ -228,8 +246,15 @@ fn build(name: &str, config: &ProviderConfig, env: Env<'_>) -> Result<Arc<Provid
             }
             Backend::Simulated(Simulator::new(&config.models, config.seed))
         }
-        ProviderKind::OpenAi if !config.models.is_empty() => return wrong("openai", "models"),
-        ProviderKind::OpenAi => Backend::Http(Box::new(endpoint(name, config, connect_timeout, env)?)),
+        _ if !config.models.is_empty() => {
+            let kind = match dialect {
+                Dialect::Anthropic => "anthropic",
+                Dialect::Gemini => "gemini",
+                Dialect::OpenAi | Dialect::Responses => "openai",
+            };
+            return wrong(kind, "models");
+        }
+        _ => Backend::Http(Box::new(endpoint(name, config, known, dialect, connect_timeout, env)?)),
     };
     Ok(Arc::new(Provider { name: Arc::from(name), limits, backend }))
 }
@@ -237,27 +262,31 @@ fn build(name: &str, config: &ProviderConfig, env: Env<'_>) -> Result<Arc<Provid
 fn endpoint(
     name: &str,
     config: &ProviderConfig,
+    known: Option<&Known>,
+    dialect: Dialect,
     connect_timeout: Duration,
     env: Env<'_>,
 ) -> Result<Endpoint, ConfigError> {
-    let known = KNOWN.iter().find(|known| known.name == name);
+    // An address of another dialect is not the provider's.
+    let own = known.filter(|known| known.dialect == dialect);
     let moved = config
         .base_url
         .clone()
         .map(|url| (url, "base_url".to_owned()))
         .or_else(|| known.and_then(|k| Some((env(k.url_env)?, k.url_env.to_owned()))));
     let is_moved = moved.is_some();
-    let (url, origin) = match (moved, known) {
+    let (url, origin) = match (moved, own) {
         (Some(moved), _) => moved,
         (None, Some(known)) => (known.base_url.to_owned(), "the table of well-known providers".to_owned()),
         (None, None) => return Err(ConfigError::NoBaseUrl(name.to_owned())),
     };
-    let chat = chat_address(&url, known.is_some_and(|known| known.is_local))
+    let chat = chat_address(&url, dialect, known.is_some_and(|known| known.is_local))
         .ok_or(ConfigError::BadBaseUrl { provider: name.to_owned(), origin })?;
 
     let bad_key = |_| ConfigError::BadKey(name.to_owned());
-    let key = match find_key(config, known, is_moved, env) {
-        Ok(Some(key)) => Key::Set(secret_value(&format!("Bearer {}", key.expose())).map_err(bad_key)?),
+    let (key_header, scheme) = native::key_header(dialect);
+    let key = match find_key(config, known, &key_header, is_moved, env) {
+        Ok(Some(key)) => Key::Set(secret_value(&format!("{scheme}{}", key.expose())).map_err(bad_key)?),
         Ok(None) => Key::None,
         Err(variable) => Key::Missing(variable),
     };
@@ -271,13 +300,26 @@ fn endpoint(
         headers.insert(header_name, secret_value(value.expose()).map_err(|_| bad())?);
     }
     let stream_options = config.stream_options.or(known.map(|known| known.stream_options)).unwrap_or(true);
-    Ok(Endpoint { chat, key, headers, connect_timeout, stream_options, client: OnceLock::new() })
+    let new_limit = known.is_some_and(|known| known.new_limit);
+    let client = OnceLock::new();
+    Ok(Endpoint {
+        dialect,
+        chat,
+        key,
+        key_header,
+        headers,
+        connect_timeout,
+        stream_options,
+        new_limit,
+        client,
+    })
 }
 
 /// The key, none if none is needed, or the variable that should have held it.
 fn find_key(
     config: &ProviderConfig,
     known: Option<&Known>,
+    key_header: &HeaderName,
     is_moved: bool,
     env: Env<'_>,
 ) -> Result<Option<Secret>, String> {
@@ -289,13 +331,13 @@ fn find_key(
         (None, Some(known)) => (known.key_env, !known.is_local && !is_moved),
         (None, None) => return Ok(None),
     };
-    match env(variable) {
+    let other = || env(known.filter(|_| config.api_key_env.is_none())?.other_key_env?);
+    let is_key = |header: &String| {
+        ["authorization", key_header.as_str()].iter().any(|name| header.eq_ignore_ascii_case(name))
+    };
+    match env(variable).or_else(other) {
         Some(key) => Ok(Some(Secret::new(&key))),
-        None if required
-            && config.headers.keys().any(|header| header.eq_ignore_ascii_case("authorization")) =>
-        {
-            Ok(None)
-        }
+        None if required && config.headers.keys().any(is_key) => Ok(None),
         None if required => Err(variable.to_owned()),
         None => Ok(None),
     }
@@ -307,7 +349,7 @@ fn secret_value(text: &str) -> Result<HeaderValue, http::header::InvalidHeaderVa
     Ok(value)
 }
 
-fn chat_address(base_url: &str, is_local: bool) -> Option<Uri> {
+fn chat_address(base_url: &str, dialect: Dialect, is_local: bool) -> Option<Uri> {
     let base: Uri = base_url.trim().parse().ok()?;
     if !matches!(base.scheme_str(), Some("http" | "https")) || base.query().is_some() {
         return None;
@@ -316,13 +358,13 @@ fn chat_address(base_url: &str, is_local: bool) -> Option<Uri> {
         return None;
     }
     let path = match base.path().trim_end_matches('/') {
-        path if path.ends_with("/chat/completions") => return None,
         // People set OLLAMA_BASE_URL to the bare address of the server, as Ollama's own API wants it.
         "" if is_local => "/v1",
         path => path,
     };
+    let path = native::chat_path(dialect, path)?;
     let mut parts = base.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(format!("{path}/chat/completions")).ok()?);
+    parts.path_and_query = Some(PathAndQuery::try_from(path).ok()?);
     Uri::from_parts(parts).ok()
 }
 

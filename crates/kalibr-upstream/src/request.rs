@@ -5,6 +5,7 @@
 //! provider untouched. [`ChatRequest::apply`] gives a new request and shares the unchanged values, so one request can
 //! be tried on one path after another.
 
+mod origin;
 mod prompt;
 mod tools;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kalibr_core::path::PathSpec;
+use kalibr_dialects::{Dialect, Losses, Malformed, Request};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -90,6 +92,24 @@ pub struct ChatRequest {
     /// Fields that the path decided: an error that names one of them is not the caller's.
     from_path: Vec<Arc<str>>,
     usage_is_ours: bool,
+    /// The prompts that the path put in.
+    prompts: Prompts,
+    /// What the caller said, where it said it in another dialect.
+    origin: Option<Arc<Origin>>,
+}
+
+/// What a path changed of a request's messages.
+#[derive(Clone, Default)]
+struct Prompts {
+    /// Whether the system prompt is its own.
+    system: bool,
+    /// What it put around the last user message.
+    template: Option<Arc<str>>,
+}
+
+struct Origin {
+    request: Request,
+    losses: Losses,
 }
 
 /// The body's content is the user's, so it is not for logs.
@@ -112,7 +132,14 @@ impl ChatRequest {
             _ => BadRequest::NotJson { line: e.line(), column: e.column() },
         })?;
         let fields = fields.ok_or(BadRequest::TooManyFields)?;
-        let mut request = Self { fields, model: String::new(), from_path: Vec::new(), usage_is_ours: false };
+        let mut request = Self {
+            fields,
+            model: String::new(),
+            from_path: Vec::new(),
+            usage_is_ours: false,
+            prompts: Prompts::default(),
+            origin: None,
+        };
         request.model = request
             .get("model")
             .and_then(|model| serde_json::from_str::<String>(model.get()).ok())
@@ -125,6 +152,45 @@ impl ChatRequest {
             None | Some("true" | "false" | "null") => Ok(request),
             Some(_) => Err(BadRequest::BadStream),
         }
+    }
+
+    /// The request of a caller that speaks another dialect, in the words of this one. What it said stays with it: a
+    /// provider of another dialect is asked from there, not from the translation of a translation.
+    ///
+    /// ```
+    /// use kalibr_dialects::anthropic;
+    /// use kalibr_upstream::ChatRequest;
+    ///
+    /// let body = br#"{"model": "goal:sum", "max_tokens": 9, "messages": [{"role": "user", "content": "2+2"}]}"#;
+    /// let request = ChatRequest::translated(anthropic::read_request(body).unwrap()).unwrap();
+    /// assert_eq!(request.get("max_completion_tokens").unwrap().get(), "9");
+    /// ```
+    ///
+    /// # Errors
+    /// As [`ChatRequest::parse`].
+    pub fn translated(request: Request) -> Result<Self, BadRequest> {
+        let (body, losses) = kalibr_dialects::openai::write_request(&request);
+        let parsed = Self::parse(body.to_string().as_bytes())?;
+        Ok(Self { origin: Some(Arc::new(Origin { request, losses })), ..parsed })
+    }
+
+    /// The dialect that the caller speaks.
+    pub fn dialect(&self) -> Dialect {
+        self.origin.as_ref().and_then(|origin| origin.request.kept.dialect).unwrap_or(Dialect::OpenAi)
+    }
+
+    /// What chat completions cannot say of the caller's request.
+    pub(crate) fn losses(&self) -> Losses {
+        self.origin.as_ref().map(|origin| origin.losses.clone()).unwrap_or_default()
+    }
+
+    /// The request as a form that can be written in another dialect: the caller's own, with what the path decided.
+    pub(crate) fn form(&self) -> Result<Request, Malformed> {
+        let chat = kalibr_dialects::openai::read_request(&self.to_bytes())?;
+        Ok(match &self.origin {
+            None => chat,
+            Some(origin) => origin::merged(&origin.request, chat, &self.from_path, &self.prompts),
+        })
     }
 
     /// The model that is asked for: the caller's word before [`ChatRequest::apply`], the provider's after.
@@ -185,6 +251,8 @@ impl ChatRequest {
         }
         if let Some(messages) = self.get("messages").and_then(|messages| prompt::apply(path, messages)) {
             sent.set("messages", messages);
+            sent.prompts =
+                Prompts { system: path.system.is_some(), template: path.template.as_deref().map(Arc::from) };
         }
         if sent.is_stream() && sent.get("stream_options").is_none_or(|options| options.get() == "null") {
             sent.set("stream_options", raw(r#"{"include_usage":true}"#.to_owned()));
@@ -222,6 +290,20 @@ impl ChatRequest {
             plain.usage_is_ours = false;
         }
         plain
+    }
+
+    /// The request for a provider that knows the limit of an answer as `max_tokens`. A caller or path that wrote the
+    /// other name itself knows better.
+    pub(crate) fn with_old_limit(&self) -> Cow<'_, Self> {
+        const NEW: &str = "max_completion_tokens";
+        if self.origin.is_none() || self.is_from_path(NEW) || self.get("max_tokens").is_some() {
+            return Cow::Borrowed(self);
+        }
+        let mut old = self.clone();
+        if let Some((name, _)) = old.fields.iter_mut().find(|(name, _)| **name == *NEW) {
+            *name = Arc::from("max_tokens");
+        }
+        Cow::Owned(old)
     }
 
     /// Whether the field that a provider complains about (`tools[0].function`, `temperature`) was set by the path.

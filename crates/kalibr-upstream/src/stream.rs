@@ -12,9 +12,11 @@ use http::HeaderMap;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use kalibr_core::outcome::FailureCategory;
+use kalibr_dialects::Losses;
 
 use crate::answer::{Envelope, Usage};
 use crate::failure::{Blame, Failure};
+use crate::native::{NotTheDialect, Translation};
 use crate::providers::Provider;
 use crate::request::ChatRequest;
 use crate::sse::{Event, Reader};
@@ -70,6 +72,7 @@ pub struct AnswerStream {
     /// What the events are judged by.
     request: ChatRequest,
     provider: Arc<Provider>,
+    losses: Losses,
 }
 
 impl std::fmt::Debug for AnswerStream {
@@ -85,24 +88,52 @@ impl std::fmt::Debug for AnswerStream {
 /// Where a stream's bytes come from.
 pub(crate) enum Source {
     Http(Incoming),
+    /// Of a provider with a dialect of its own.
+    Translated(Incoming, Box<Translation>),
     Canned(VecDeque<Bytes>),
+}
+
+/// Why a source has no more bytes.
+enum Broken {
+    /// The connection was lost.
+    Lost,
+    /// What came is not in the provider's dialect.
+    NotTheDialect,
+}
+
+impl From<NotTheDialect> for Broken {
+    fn from(_: NotTheDialect) -> Self {
+        Self::NotTheDialect
+    }
 }
 
 impl Source {
     /// The next bytes; `None` at the end. May be dropped while it waits, and nothing is lost.
-    async fn next(&mut self) -> Option<Result<Bytes, hyper::Error>> {
+    async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
         match self {
             Self::Canned(chunks) => chunks.pop_front().map(Ok),
-            Self::Http(body) => loop {
-                match body.frame().await? {
-                    Ok(frame) => {
-                        if let Ok(data) = frame.into_data() {
-                            return Some(Ok(data));
-                        }
-                    }
-                    Err(error) => return Some(Err(error)),
+            Self::Http(body) => data(body).await,
+            Self::Translated(body, translation) => match data(body).await {
+                Some(Ok(bytes)) => Some(translation.push(&bytes).map_err(Broken::from)),
+                None => {
+                    let rest = translation.end().map_err(Broken::from);
+                    rest.map(|rest| (!rest.is_empty()).then_some(rest)).transpose()
                 }
+                lost => lost,
             },
+        }
+    }
+}
+
+async fn data(body: &mut Incoming) -> Option<Result<Bytes, Broken>> {
+    loop {
+        match body.frame().await? {
+            Ok(frame) => {
+                if let Ok(data) = frame.into_data() {
+                    return Some(Ok(data));
+                }
+            }
+            Err(_) => return Some(Err(Broken::Lost)),
         }
     }
 }
@@ -144,6 +175,15 @@ impl AnswerStream {
         self.usage
     }
 
+    /// What of the request a provider with a dialect of its own could not be told.
+    pub fn losses(&self) -> &Losses {
+        &self.losses
+    }
+
+    pub(crate) fn with_losses(self, losses: Losses) -> Self {
+        Self { losses, ..self }
+    }
+
     /// How it ended, and what it used.
     pub fn finish(self) -> StreamEnd {
         StreamEnd { ending: self.ending.unwrap_or(Ending::Abandoned), usage: self.usage }
@@ -172,6 +212,7 @@ impl AnswerStream {
             ending: None,
             request,
             provider,
+            losses: Losses::default(),
         };
         while !stream.has_choices {
             // Without a choice nothing ends well.
@@ -194,7 +235,11 @@ impl AnswerStream {
                     self.die(FailureCategory::MalformedOutput, "sent more than max_answer_bytes in a stream");
                 }
             }
-            Some(Err(_)) => {
+            Some(Err(Broken::NotTheDialect)) => {
+                let said = "sent a stream that is not in its dialect; check its kind and base_url";
+                self.die(FailureCategory::MalformedOutput, said);
+            }
+            Some(Err(Broken::Lost)) => {
                 let said = "lost the connection before the answer was complete; try again";
                 self.over(FailureCategory::ProviderError, said);
             }

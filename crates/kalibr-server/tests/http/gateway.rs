@@ -128,7 +128,7 @@ async fn a_bad_header_or_goal_is_refused_before_anything_is_decided() {
     ask("goal:").await.error(400, "invalid_field");
     let message = ask("goal:unknown").await.error(404, "goal_not_found");
     assert!(message.contains("PUT /v1/goals/unknown"), "{message}");
-    ask("anthropic/claude").await.error(404, "model_not_found");
+    ask("azure/gpt-4o").await.error(404, "model_not_found");
     assert_eq!(kalibr.counted().await, before);
 }
 

@@ -60,7 +60,7 @@ fn a_default_provider_takes_what_no_name_tells() {
 #[test]
 fn what_cannot_be_resolved_says_what_to_do() {
     let providers = with_env("", &[]).unwrap();
-    for model in ["claude-sonnet-4", "anthropic/claude-sonnet-4", "gemini-2.5-pro", "google/gemini-2.5-pro"] {
+    for model in ["azure/gpt-4o", "bedrock/claude", "vertex_ai/gemini-2.5-pro"] {
         let error = place(&providers, model);
         assert!(
             error.contains("not supported yet") && error.contains("OpenAI-compatible"),
@@ -73,12 +73,54 @@ fn what_cannot_be_resolved_says_what_to_do() {
 }
 
 #[test]
-fn a_native_provider_works_once_it_is_configured_as_a_compatible_one() {
-    let providers = with_env("[providers.anthropic]\nbase_url = \"https://proxy/v1\"", &[]).unwrap();
-    assert_eq!(place(&providers, "claude-sonnet-4"), "anthropic claude-sonnet-4");
+fn a_provider_with_a_dialect_of_its_own_has_its_own_address_and_key() {
+    let env = [("ANTHROPIC_API_KEY", "sk-ant"), ("GOOGLE_API_KEY", "goog")];
+    let providers = with_env("", &env).unwrap();
+    for (model, provider, kind, chat, key) in [
+        (
+            "claude-sonnet-4-5",
+            "anthropic",
+            ProviderKind::Anthropic,
+            "https://api.anthropic.com/v1/messages",
+            "sk-ant",
+        ),
+        (
+            "gemini-2.5-pro",
+            "google",
+            ProviderKind::Gemini,
+            "https://generativelanguage.googleapis.com/v1beta",
+            "goog",
+        ),
+        (
+            "gemini/gemini-2.5-pro",
+            "gemini",
+            ProviderKind::Gemini,
+            "https://generativelanguage.googleapis.com/v1beta",
+            "goog",
+        ),
+    ] {
+        let target = providers.resolve(model).unwrap();
+        assert_eq!((target.provider.name(), target.provider.kind()), (provider, kind));
+        assert_eq!(endpoint(&providers, model), (chat.to_owned(), key.to_owned()), "{model}");
+    }
+    // As its own clients take it.
+    let env = [("ANTHROPIC_BASE_URL", "http://proxy:1")];
+    assert_eq!(endpoint(&with_env("", &env).unwrap(), "claude-x").0, "http://proxy:1/v1/messages");
+    let missing = with_env("", &[]).unwrap();
+    assert_eq!(endpoint(&missing, "gemini-2.5-pro").1, "missing GEMINI_API_KEY");
+    let by_header = with_env("[providers.anthropic]\nheaders.x-api-key = \"k\"", &[]).unwrap();
+    assert_eq!(endpoint(&by_header, "claude-x").1, "none");
+}
+
+#[test]
+fn what_a_provider_speaks_can_be_set() {
+    let config = "[providers.anthropic]\nkind = \"openai\"\nbase_url = \"https://proxy/v1\"\n\
+        [providers.mine]\nkind = \"anthropic\"\nbase_url = \"https://mine\"";
+    let providers = with_env(config, &[]).unwrap();
     assert_eq!(endpoint(&providers, "anthropic/x").0, "https://proxy/v1/chat/completions");
+    assert_eq!(endpoint(&providers, "mine/x").0, "https://mine/v1/messages");
     assert_eq!(
-        with_env("[providers.anthropic]", &[]).unwrap_err(),
+        with_env("[providers.anthropic]\nkind = \"openai\"", &[]).unwrap_err(),
         ConfigError::NoBaseUrl("anthropic".into())
     );
 }

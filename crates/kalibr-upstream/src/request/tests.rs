@@ -243,3 +243,49 @@ fn messages_that_are_none_go_to_the_provider_as_they_are() {
         assert_eq!(messages_of(path, &odd), odd);
     }
 }
+
+#[test]
+fn the_limit_of_a_translated_answer_has_the_name_that_the_provider_knows() {
+    let body = br#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}]}"#;
+    let request = ChatRequest::translated(kalibr_dialects::anthropic::read_request(body).unwrap()).unwrap();
+    let limit = |request: &ChatRequest, key: &str| request.get(key).map(|value| value.get().to_owned());
+    assert_eq!(limit(&request, "max_completion_tokens").as_deref(), Some("9"));
+    let old = request.with_old_limit().into_owned();
+    assert_eq!(
+        (limit(&old, "max_tokens").as_deref(), limit(&old, "max_completion_tokens")),
+        (Some("9"), None)
+    );
+    // What somebody wrote in this dialect stays.
+    let chat = br#"{"model":"m","max_completion_tokens":9,"messages":[{"role":"user","content":"x"}]}"#;
+    let chat = ChatRequest::parse(chat).unwrap();
+    assert!(limit(&chat.with_old_limit(), "max_completion_tokens").is_some());
+    let path: PathSpec =
+        serde_json::from_str(r#"{"model":"m","params":{"max_completion_tokens":5}}"#).unwrap();
+    let applied = request.apply(&path, "m");
+    assert_eq!(limit(&applied.with_old_limit(), "max_completion_tokens").as_deref(), Some("5"));
+}
+
+#[test]
+fn a_paths_prompts_reach_a_provider_of_the_callers_own_dialect_and_its_marks_stay() {
+    let body = json!({
+        "model": "goal:g",
+        "max_tokens": 9,
+        "system": "Be kind.",
+        "messages": [
+            { "role": "user", "content": [{ "type": "text", "text": "one", "cache_control": { "type": "ephemeral" } }] },
+            { "role": "assistant", "content": "Yes?" },
+            { "role": "user", "content": [{ "type": "text", "text": "two", "cache_control": { "type": "ephemeral" } }] },
+        ],
+    });
+    let form = kalibr_dialects::anthropic::read_request(body.to_string().as_bytes()).unwrap();
+    let request = ChatRequest::translated(form).unwrap();
+    let path = path(json!({ "model": "m", "system": "{{system}} Be brief.", "template": "Q: {{input}}" }));
+    let (sent, _) = kalibr_dialects::anthropic::write_request(&request.apply(&path, "m").form().unwrap());
+    let sent: Value = serde_json::from_str(&sent.to_string()).unwrap();
+    assert_eq!(sent["system"], json!("Be kind. Be brief."));
+    assert_eq!(sent["messages"][0], body["messages"][0]);
+    assert_eq!(
+        sent["messages"][2]["content"],
+        json!([{ "type": "text", "text": "Q: two", "cache_control": { "type": "ephemeral" } }])
+    );
+}

@@ -1,5 +1,6 @@
 //! Calls over real sockets against a provider that misbehaves on command.
 
+mod native;
 mod server;
 
 use std::time::{Duration, Instant};
