@@ -11,6 +11,7 @@ mod guard;
 mod kalibr;
 mod learning;
 mod models;
+mod native;
 mod people;
 mod privacy;
 mod provider;
