@@ -97,8 +97,11 @@ impl Upstream {
                     (Source::Canned(chunks), request.clone(), status, headers, Losses::default())
                 }
                 Backend::Http(endpoint) => {
-                    let request =
-                        if endpoint.stream_options { request.clone() } else { request.without_our_usage() };
+                    let request = match endpoint.dialect {
+                        Dialect::OpenAi | Dialect::Responses if endpoint.stream_options => request.clone(),
+                        Dialect::OpenAi | Dialect::Responses => request.without_our_usage(),
+                        Dialect::Anthropic | Dialect::Gemini => request.with_usage_in_any_case(),
+                    };
                     let (answer, losses) = send(provider, endpoint, &request, true).await?;
                     let (parts, body) = answer.into_parts();
                     if is_json(&parts.headers) {

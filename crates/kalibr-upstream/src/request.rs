@@ -292,6 +292,18 @@ impl ChatRequest {
         plain
     }
 
+    /// The request for a provider whose stream is translated, which says its usage in any case.
+    pub(crate) fn with_usage_in_any_case(&self) -> Self {
+        #[derive(serde::Deserialize)]
+        struct Options {
+            include_usage: bool,
+        }
+
+        let options = self.get("stream_options").filter(|_| !self.usage_is_ours);
+        let asked = options.and_then(|options| serde_json::from_str::<Options>(options.get()).ok());
+        Self { usage_is_ours: !asked.is_some_and(|options| options.include_usage), ..self.clone() }
+    }
+
     /// The request for a provider that knows the limit of an answer as `max_tokens`. A caller or path that wrote the
     /// other name itself knows better.
     pub(crate) fn with_old_limit(&self) -> Cow<'_, Self> {

@@ -12,6 +12,7 @@ mod guard;
 mod kalibr;
 mod learning;
 mod models;
+mod native;
 mod people;
 mod privacy;
 mod provider;

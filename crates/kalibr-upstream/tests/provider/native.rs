@@ -127,10 +127,16 @@ async fn an_anthropic_stream_reaches_the_caller_as_a_chat_one_wherever_the_netwo
 
 #[tokio::test]
 async fn usage_that_the_caller_did_not_ask_for_is_kept_from_it() {
-    let server = Server::streaming([START, BLOCK, DELTA, REST]).await;
-    let (text, end) = read(ask_stream("anthropic", &server, "").await.unwrap()).await;
-    assert!(!text.contains("prompt_tokens"), "{text}");
-    assert_eq!(end.usage, Some(Usage { prompt_tokens: 3, completion_tokens: 4 }));
+    for more in [
+        "",
+        r#","stream_options":{"include_usage":false}"#,
+        r#","stream_options":{"include_obfuscation":false}"#,
+    ] {
+        let server = Server::streaming([START, BLOCK, DELTA, REST]).await;
+        let (text, end) = read(ask_stream("anthropic", &server, more).await.unwrap()).await;
+        assert!(!text.contains("prompt_tokens"), "{more}: {text}");
+        assert_eq!(end.usage, Some(Usage { prompt_tokens: 3, completion_tokens: 4 }), "{more}");
+    }
 }
 
 #[tokio::test]
