@@ -1,8 +1,10 @@
-//! `POST /v1/chat/completions`: the gateway.
+//! `POST /v1/chat/completions`, `/v1/messages` and `/v1/responses`: the gateway.
 //!
-//! A model named `goal:NAME` is routed, any other is passed through to its provider. What the provider answers reaches
-//! the caller byte by byte as it came; what Kalibr adds is in headers.
+//! A model named `goal:NAME` is routed, any other is passed through to its provider. What a provider of the caller's
+//! dialect answers reaches the caller byte by byte as it came, what another answers in the caller's words; what Kalibr
+//! adds is in headers.
 
+mod door;
 mod failed;
 mod relay;
 
@@ -10,18 +12,20 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{FromRequest, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::Response;
+use kalibr_dialects::Dialect;
 use kalibr_engine::core::ids::{Bucket, Goal, InvalidId, PathId, Pipeline, SessionId};
 use kalibr_engine::core::path::PathSpec;
 use kalibr_engine::core::rules::Asked;
-use kalibr_engine::upstream::{Answer, ChatRequest};
+use kalibr_engine::upstream::ChatRequest;
 use kalibr_engine::{CompleteError, CompleteRequest, DecideRequest, Decision, Engine};
 
 use crate::app::App;
 use crate::body::JsonBytes;
 use crate::error::ApiError;
+use door::Door;
 
 /// What a model's name begins with to be a goal's.
 pub(crate) const GOAL_PREFIX: &str = "goal:";
@@ -44,55 +48,81 @@ const TIMEOUT: &str = "x-kalibr-timeout-ms";
 /// Longest user id; it is only hashed, and the bound keeps a text from being one.
 pub(crate) const LONGEST_USER: usize = 200;
 
-pub(crate) async fn complete(
-    State(app): State<App>,
-    headers: HeaderMap,
-    JsonBytes(body): JsonBytes,
+/// OpenAI's chat completions.
+pub(crate) async fn complete(State(app): State<App>, request: Request) -> Response {
+    answer(&app, request, Dialect::OpenAi).await
+}
+
+/// Anthropic's messages.
+pub(crate) async fn messages(State(app): State<App>, request: Request) -> Response {
+    answer(&app, request, Dialect::Anthropic).await
+}
+
+/// OpenAI's Responses.
+pub(crate) async fn responses(State(app): State<App>, request: Request) -> Response {
+    answer(&app, request, Dialect::Responses).await
+}
+
+async fn answer(app: &App, request: Request, dialect: Dialect) -> Response {
+    let headers = request.headers().clone();
+    let answered = async {
+        let JsonBytes(body) = JsonBytes::from_request(request, app).await?;
+        answered(app, &headers, &body, dialect).await
+    };
+    answered.await.unwrap_or_else(|error: ApiError| error.respond_in(dialect))
+}
+
+async fn answered(
+    app: &App,
+    headers: &HeaderMap,
+    body: &[u8],
+    dialect: Dialect,
 ) -> Result<Response, ApiError> {
     if body.is_empty() {
         return Err(ApiError::bad(
             "missing_body",
-            "the body is empty; send {\"model\": ..., \"messages\": [...]}",
+            "the body is empty; send a JSON object with \"model\" and what is asked",
         ));
     }
-    let request = ChatRequest::parse(&body)?;
+    let (door, request) = Door::read(dialect, body)?;
     let answered = match request.model().strip_prefix(GOAL_PREFIX) {
         Some(goal) => {
             let goal = Goal::new(goal).map_err(|error| ApiError::field("model", error.to_string()))?;
-            let decide = asked(&app.engine, goal, &headers)?;
-            let timeout = timeout(&headers)?;
-            routed(&app.engine, CompleteRequest { decide, body: request, timeout }).await
+            let decide = asked(&app.engine, goal, headers)?;
+            let timeout = timeout(headers)?;
+            routed(&app.engine, CompleteRequest { decide, body: request, timeout }, &door).await
         }
-        None => passed(&app.engine, &request).await,
+        None => passed(&app.engine, &request, &door).await,
     };
-    Ok(answered.unwrap_or_else(|error| failed::respond(error).into_response()))
+    Ok(answered.unwrap_or_else(|error| failed::respond(error, dialect)))
 }
 
-async fn routed(engine: &Engine, request: CompleteRequest) -> Result<Response, CompleteError> {
+async fn routed(engine: &Engine, request: CompleteRequest, door: &Door) -> Result<Response, CompleteError> {
     if request.body.is_stream() {
         let stream = engine.stream(request).await?;
         let served = Served { attempt: stream.attempt, path_id: stream.path_id, path: &stream.path };
         let mut response = event_stream(stream.content_type.as_deref());
         served.name_in(response.headers_mut(), &stream.decision);
-        *response.body_mut() = relay::body(stream);
+        *response.body_mut() = relay::body(stream, door);
         Ok(response)
     } else {
         let done = engine.complete(request).await?;
-        let mut response = whole(done.answer);
+        let mut response = door.whole(done.answer);
         let served = Served { attempt: done.attempt, path_id: done.path_id, path: &done.path };
         served.name_in(response.headers_mut(), &done.decision);
         Ok(response)
     }
 }
 
-async fn passed(engine: &Engine, request: &ChatRequest) -> Result<Response, CompleteError> {
+async fn passed(engine: &Engine, request: &ChatRequest, door: &Door) -> Result<Response, CompleteError> {
     if request.is_stream() {
         let stream = engine.pass_stream(request).await?;
         let mut response = event_stream(stream.content_type());
-        *response.body_mut() = relay::body(relay::events(stream));
+        door::name_losses(response.headers_mut(), stream.losses());
+        *response.body_mut() = relay::body(relay::events(stream), door);
         Ok(response)
     } else {
-        Ok(whole(engine.pass(request).await?))
+        Ok(door.whole(engine.pass(request).await?))
     }
 }
 
@@ -182,13 +212,6 @@ impl Served<'_> {
             insert(PROPENSITY, decision.propensity.to_string());
         }
     }
-}
-
-fn whole(answer: Answer) -> Response {
-    let mut response = Response::new(Body::from(answer.body));
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
-    set_content_type(&mut response, answer.content_type.as_deref(), "application/json");
-    response
 }
 
 fn event_stream(content_type: Option<&str>) -> Response {

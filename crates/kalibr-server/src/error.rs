@@ -3,8 +3,10 @@
 //! One sentence says what happened and what to do. None repeats what a user wrote.
 
 use axum::Json;
+use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use kalibr_dialects::{Dialect, ErrorKind, Malformed, anthropic};
 use kalibr_engine::core::evidence::OutOfRange;
 use kalibr_engine::core::ids::{InvalidId, SignalId, TraceId};
 use kalibr_engine::signals::vocabulary::UnknownSignal;
@@ -101,6 +103,34 @@ pub(crate) fn error_object(
         _ => "server_error",
     };
     json!({ "message": message, "type": kind, "code": code, "param": param })
+}
+
+impl ApiError {
+    /// The error as callers of this dialect read it.
+    pub(crate) fn respond_in(self, dialect: Dialect) -> Response {
+        if dialect != Dialect::Anthropic {
+            return self.into_response();
+        }
+        let Said { status, code, message, param, .. } = &*self.0;
+        let error = anthropic::write_error(&kalibr_dialects::ApiError {
+            status: status.as_u16(),
+            kind: ErrorKind::of_status(status.as_u16()),
+            message: message.clone(),
+            param: param.clone(),
+            code: Some((*code).to_owned()),
+        });
+        let mut response = self.into_response();
+        *response.body_mut() = Body::from(error.to_string());
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        response
+    }
+}
+
+impl From<Malformed> for ApiError {
+    fn from(malformed: Malformed) -> Self {
+        let param = Some(malformed.place.as_str()).filter(|place| !place.is_empty());
+        Self::bad("invalid_request", malformed.to_string()).param(param)
+    }
 }
 
 #[derive(Serialize)]

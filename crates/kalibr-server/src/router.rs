@@ -13,6 +13,8 @@ pub(crate) fn router(app: App) -> Router {
     Router::new()
         .route("/healthz", get(health::health))
         .route("/v1/chat/completions", post(chat::complete))
+        .route("/v1/messages", post(chat::messages))
+        .route("/v1/responses", post(chat::responses))
         .route("/v1/models", get(models::list))
         // Models have slashes in their names.
         .route("/v1/models/{*id}", get(models::one))

@@ -2,7 +2,8 @@
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use kalibr_dialects::{Dialect, anthropic, openai};
 use kalibr_engine::CompleteError;
 use kalibr_engine::core::ids::TraceId;
 use kalibr_engine::core::outcome::FailureCategory;
@@ -13,25 +14,32 @@ use crate::error::ApiError;
 
 /// The provider's own error where it gave one, so that what clients know of it (codes, retries) goes on working; ours
 /// otherwise.
-pub(super) fn respond(error: CompleteError) -> Response {
+pub(super) fn respond(error: CompleteError, dialect: Dialect) -> Response {
     match error {
-        CompleteError::Decide(error) => ApiError::from(error).into_response(),
-        CompleteError::Request(error) => ApiError::from(error).into_response(),
-        CompleteError::Resolve(error) => ApiError::from(error).into_response(),
-        CompleteError::Failed { trace, failure, .. } => provider_failed(trace, *failure),
+        CompleteError::Decide(error) => ApiError::from(error).respond_in(dialect),
+        CompleteError::Request(error) => ApiError::from(error).respond_in(dialect),
+        CompleteError::Resolve(error) => ApiError::from(error).respond_in(dialect),
+        CompleteError::Failed { trace, failure, .. } => provider_failed(trace, *failure, dialect),
     }
 }
 
-fn provider_failed(trace: Option<TraceId>, failure: Failure) -> Response {
+fn provider_failed(trace: Option<TraceId>, failure: Failure, dialect: Dialect) -> Response {
     let status = status(&failure);
     let retry_after = failure.retry_after.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
     let Some(body) = failure.body.filter(|body| !body.is_empty()) else {
         let error = ApiError::new(status, failure.category.as_str(), failure.message);
-        return error.trace(trace).retry_after(retry_after).into_response();
+        return error.trace(trace).retry_after(retry_after).respond_in(dialect);
+    };
+    // A page of a proxy on the way is no error of any dialect, and stays what it is where it may be seen.
+    let (body, content_type) = if dialect == Dialect::Anthropic {
+        let error = anthropic::write_error(&openai::read_error(status.as_u16(), &body));
+        (error.to_string().into(), None)
+    } else {
+        (body, failure.content_type)
     };
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    set_content_type(&mut response, failure.content_type.as_deref(), "application/json");
+    set_content_type(&mut response, content_type.as_deref(), "application/json");
     let headers = response.headers_mut();
     // An error page of a proxy on the way is not to be run as a page of this server.
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

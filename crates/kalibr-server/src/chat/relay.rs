@@ -8,12 +8,36 @@ use futures_util::{Stream, StreamExt, stream};
 use kalibr_engine::upstream::{AnswerStream, Ending, Failure};
 use serde_json::json;
 
+use super::door::Door;
 use super::failed::status;
 use crate::error::error_object;
 
-/// A body of the stream's bytes. If the stream dies, a last event says so in the shape of an OpenAI error: the status
+/// A body of the stream's events, in the caller's dialect. If the stream dies, a last event says so in the shape of that dialect: the status
 /// was sent long ago, and a stream that just ends looks like an answer that is complete.
-pub(super) fn body(events: impl Stream<Item = Result<Bytes, Failure>> + Send + Unpin + 'static) -> Body {
+pub(super) fn body(
+    events: impl Stream<Item = Result<Bytes, Failure>> + Send + Unpin + 'static,
+    door: &Door,
+) -> Body {
+    if let Some(translation) = door.stream() {
+        let state = Some((events, translation));
+        return Body::from_stream(stream::unfold(state, |state| async move {
+            let (mut events, mut translation) = state?;
+            loop {
+                let (bytes, is_over) = match events.next().await {
+                    Some(Ok(bytes)) => translation.push(&bytes),
+                    Some(Err(failure)) => (translation.fail(&failure), true),
+                    None => (translation.end(), true),
+                };
+                // Nothing is no chunk: the next event will be.
+                if is_over {
+                    return Some((Ok::<_, Infallible>(bytes), None));
+                }
+                if !bytes.is_empty() {
+                    return Some((Ok(bytes), Some((events, translation))));
+                }
+            }
+        }));
+    }
     let state = Relay { events, between_events: true, over: false };
     Body::from_stream(stream::unfold(state, |mut relay| async move {
         let bytes = relay.next().await?;
@@ -77,7 +101,8 @@ mod tests {
 
     async fn relayed(items: Vec<Result<&'static str, Failure>>) -> String {
         let items = items.into_iter().map(|item| item.map(|text| Bytes::from_static(text.as_bytes())));
-        let bytes = body(stream::iter(items.collect::<Vec<_>>())).collect().await.unwrap().to_bytes();
+        let bytes =
+            body(stream::iter(items.collect::<Vec<_>>()), &Door::Chat).collect().await.unwrap().to_bytes();
         String::from_utf8(bytes.to_vec()).unwrap()
     }
 
