@@ -51,7 +51,7 @@ class _Handler(BaseHTTPRequestHandler):
         if model == "garbage":
             return self._raw(200, b"this is no JSON")
         if request.get("stream"):
-            return self._stream(model, said)
+            return self._stream(model, said, bool((request.get("stream_options") or {}).get("include_usage")))
         message: dict[str, Any] = {"role": "assistant", "content": said}
         if model == "tools":
             call = {"id": "call_1", "type": "function", "function": {"name": "look_up", "arguments": '{"of": 1}'}}
@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _stream(self, model: str, said: str) -> None:
+    def _stream(self, model: str, said: str, usage: bool) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("connection", "close")
@@ -98,6 +98,11 @@ class _Handler(BaseHTTPRequestHandler):
             if model == "endless":
                 self._until_nobody_listens(model, delta)
         self._event(model, {}, "stop")
+        if usage:
+            used = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+            self.wfile.write(
+                b"data: " + json.dumps({"id": "chatcmpl-1", "choices": [], "usage": used}).encode() + b"\n\n"
+            )
         self.wfile.write(b"data: [DONE]\n\n")
 
     def _until_nobody_listens(self, model: str, delta: dict[str, Any]) -> None:

@@ -277,9 +277,10 @@ impl ChatRequest {
         Bytes::from(body)
     }
 
-    /// Whether the stream reports its usage only because we asked: then the caller must not see the chunk with it.
-    pub(crate) fn usage_is_ours(&self) -> bool {
-        self.usage_is_ours
+    /// Whether the stream reports its usage only because we asked: then the caller must not see the chunk with it. In the
+    /// other dialects streams always tell it.
+    pub(crate) fn hides_usage(&self) -> bool {
+        self.usage_is_ours && self.origin.is_none()
     }
 
     /// The request for a provider that refuses `stream_options`.

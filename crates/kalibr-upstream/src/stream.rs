@@ -314,7 +314,7 @@ impl AnswerStream {
             let mut failure = Failure::from_answer(name, status, &headers, body, &self.request, now);
             failure.content_type = Some("application/json".to_owned());
             self.ending = Some(Ending::Died(failure));
-        } else if usage.is_some() && self.request.usage_is_ours() {
+        } else if usage.is_some() && self.request.hides_usage() {
             return false;
         }
         true

@@ -327,7 +327,9 @@ def _paths_json(paths: Sequence[Path] | Path) -> str:
     try:
         return json.dumps([dict(path) if isinstance(path, Mapping) else path for path in listed], allow_nan=False)
     except (TypeError, ValueError):
-        raise GoalError("paths is a list of models and of dicts with model, tools, params, system and template, all plain JSON") from None
+        raise GoalError(
+            "paths is a list of models and of dicts with model, tools, params, system and template, all plain JSON"
+        ) from None
 
 
 def _body(messages: Sequence[Any], stream: bool, params: dict[str, Any]) -> bytes:

@@ -137,7 +137,7 @@ fn usage_is_asked_for_in_streams_unless_someone_else_decided() {
         let applied = request(body).apply(&path(json!({"model": "m", "params": params})), "m");
         let sent: Value = serde_json::from_slice(&applied.to_bytes()).unwrap();
         assert_eq!(sent.get("stream_options"), options.as_ref(), "{body} {params}");
-        assert_eq!(applied.usage_is_ours(), ours, "{body} {params}");
+        assert_eq!(applied.hides_usage(), ours, "{body} {params}");
         assert!(!(ours && applied.without_our_usage().get("stream_options").is_some()));
     }
 }
