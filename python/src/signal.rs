@@ -165,8 +165,11 @@ impl Signal {
         edited_output: Option<&str>,
         signal_id: Option<&str>,
     ) -> PyResult<Self> {
-        vocabulary::action(action).map_err(errors::invalid_signal)?;
+        let kind = vocabulary::action(action).map_err(errors::invalid_signal)?;
         let edit = py.detach(|| Edit::of(edit_ratio, edit_diff, edited_output)).map_err(errors::signal)?;
+        if edit.is_some() {
+            Edit::belongs(kind).map_err(errors::signal)?;
+        }
         let action = action.to_owned();
         signal(What::Action { about: about(trace_id, session_id)?, action, edit }, signal_id, at)
     }

@@ -349,6 +349,10 @@ WRONG: dict[str, tuple[Callable[..., bool], dict[str, Any]]] = {
         feedback.report_action,
         {"trace_id": OTHER_TRACE, "action_type": "output_edited", "edit_ratio": 0.5, "edited_output": "shorter"},
     ),
+    "an edit of what was used verbatim": (
+        feedback.report_action,
+        {"trace_id": OTHER_TRACE, "action_type": "output_used_verbatim", "edit_ratio": 0.2},
+    ),
     "withdrawn without an id": (
         feedback.report_action,
         {"trace_id": OTHER_TRACE, "action_type": "output_edited", "withdraw": True},

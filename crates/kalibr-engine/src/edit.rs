@@ -3,7 +3,7 @@
 use kalibr_core::evidence::{OutOfRange, Strength, Value};
 use kalibr_signals::edit::Diff;
 use kalibr_signals::fingerprint::Fingerprint;
-use kalibr_signals::vocabulary;
+use kalibr_signals::vocabulary::{self, SignalType};
 use kalibr_store::Fact;
 
 use crate::engine::Engine;
@@ -43,6 +43,14 @@ impl Edit {
         Ok(diff.or_else(|| output.map(|text| Self::Output(text.into()))))
     }
 
+    /// Sees that a signal that carries an edit is one: elsewhere it would count nothing, unnoticed.
+    ///
+    /// # Errors
+    /// [`SignalError::NoEdit`] for any other signal.
+    pub fn belongs(kind: &SignalType) -> Result<(), SignalError> {
+        if kind.value == Value::OutputEdited { Ok(()) } else { Err(SignalError::NoEdit) }
+    }
+
     /// Whether grading it may have to wait for the ledger.
     pub const fn waits(&self) -> bool {
         !matches!(self, Self::Ratio(_))
@@ -51,13 +59,14 @@ impl Edit {
 
 impl Engine {
     /// What the user did with the answer, graded by how much they changed where they edited it:
-    /// [`vocabulary::edit_strength`]. For actions that are no edit, the edit is checked and counts nothing.
+    /// [`vocabulary::edit_strength`].
     ///
     /// A diff leaves out what did not change: how much that is, the answer's fingerprint tells where there is one.
     /// An edited answer is compared with that fingerprint, on a thread of its own, and is gone after that.
     ///
     /// # Errors
-    /// [`SignalError`] for an unknown action or a ratio outside 0..=1; [`SignalError::NoAnswer`] for an edited answer
+    /// [`SignalError`] for an unknown action or a ratio outside 0..=1; [`SignalError::NoEdit`] for an action that is no
+    /// edit; [`SignalError::NoAnswer`] for an edited answer
     /// whose original has no fingerprint; [`SignalError::Store`] when the ledger cannot be read.
     pub async fn edited(
         &self,
@@ -67,10 +76,8 @@ impl Engine {
         meta: SignalMeta,
     ) -> Result<Fact, SignalError> {
         let kind = vocabulary::action(action)?;
-        let strength = match kind.value {
-            Value::OutputEdited => self.edit_strength(run, edit, &meta).await?,
-            _ => kind.default_strength(),
-        };
+        Edit::belongs(kind)?;
+        let strength = self.edit_strength(run, edit, &meta).await?;
         Ok(self.fact(run, kind.source, kind.value, strength, Strength::ONE, meta))
     }
 

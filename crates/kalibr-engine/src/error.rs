@@ -180,6 +180,12 @@ pub enum SignalError {
     /// An edit was told in more than one way.
     #[error("an edit is told in one way: send one of edit_ratio, edit_diff and edited_output")]
     Edits,
+    /// An edit was told with a signal that is none.
+    #[error(
+        "edit_ratio, edit_diff and edited_output are told of edits: send them with output_edited, edit_small or edit_large, \
+         or leave them out"
+    )]
+    NoEdit,
     /// There is nothing to compare an edited answer with.
     #[error(
         "the answer that edited_output was made of is not known: no run is there at that time, or no text of its answer was \

@@ -20,6 +20,7 @@ use kalibr_store::{
 use kalibr_upstream::undated;
 
 use crate::classifier::{TurnText, Unsure};
+use crate::edit::Edit;
 use crate::engine::Engine;
 use crate::error::{GoalError, SignalError};
 use crate::goal::GoalState;
@@ -226,10 +227,10 @@ impl Engine {
     }
 
     /// What the user did with the answer. `edit_ratio` is how much of it was changed, from 0 to 1, for
-    /// `output_edited`.
+    /// `output_edited` and its like.
     ///
     /// # Errors
-    /// [`SignalError`] for an unknown action, or a ratio outside 0..=1.
+    /// [`SignalError`] for an unknown action, a ratio outside 0..=1, or one with an action that is no edit.
     pub fn action(
         &self,
         run: Run,
@@ -239,8 +240,10 @@ impl Engine {
     ) -> Result<Fact, SignalError> {
         let kind = vocabulary::action(action)?;
         let graded = edit_ratio.map(vocabulary::edit_strength).transpose()?;
-        let strength =
-            graded.filter(|_| kind.value == Value::OutputEdited).unwrap_or(kind.default_strength());
+        if graded.is_some() {
+            Edit::belongs(kind)?;
+        }
+        let strength = graded.unwrap_or(kind.default_strength());
         Ok(self.fact(run, kind.source, kind.value, strength, Strength::ONE, meta))
     }
 

@@ -207,6 +207,15 @@ async fn what_cannot_be_graded_is_an_error_that_repeats_nothing_and_records_noth
     assert!(text.contains("edit_ratio") && !text.contains(CANARY), "{text}");
     let error = engine.edited(unknown, "edited", output(CANARY), SignalMeta::default()).await.unwrap_err();
     assert!(error.to_string().contains("output_edited"), "{error}");
+    for action in ["output_used_verbatim", "output_copied", "output_discarded"] {
+        for edit in [Edit::Ratio(0.2), output(CANARY)] {
+            let error =
+                engine.edited(unknown, action, edit, SignalMeta::default()).await.unwrap_err().to_string();
+            assert!(error.contains("output_edited") && !error.contains(CANARY), "{error}");
+        }
+        let error = engine.action(unknown, action, Some(0.2), SignalMeta::default()).unwrap_err().to_string();
+        assert!(error.contains("leave them out"), "{error}");
+    }
     assert!(explained(&engine, decision.trace).evidence.is_empty());
     assert!(!format!("{:?}", output(CANARY)).contains(CANARY));
     engine.close(PATIENCE);

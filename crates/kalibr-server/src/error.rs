@@ -249,7 +249,7 @@ impl From<SignalError> for ApiError {
             SignalError::Nothing | SignalError::NothingRun => Self::bad("missing_field", message),
             SignalError::Model(_) => Self::field("model", message),
             SignalError::Diff(_) => Self::field("edit_diff", message),
-            SignalError::Edits => Self::field("edit_ratio", message),
+            SignalError::Edits | SignalError::NoEdit => Self::field("edit_ratio", message),
             SignalError::NoAnswer => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_answer", message),
             SignalError::Store(error) => error.into(),
             SignalError::Full => {

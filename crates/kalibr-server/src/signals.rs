@@ -6,7 +6,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use kalibr_engine::core::evidence::Value as Said;
 use kalibr_engine::core::ids::{SessionId, SignalId, TraceId};
 use kalibr_engine::signals::vocabulary;
 use kalibr_engine::{Edit, Engine, Fact, Receipt, Run, SignalError, SignalMeta};
@@ -168,11 +167,12 @@ async fn read(engine: &Engine, mut fields: Fields) -> Result<(Fact, Run, Texts),
     let (strength, confidence) = (fields.number("strength")?, fields.number("confidence")?);
     let edit = edit(&mut fields).await?;
     fields.none_left()?;
+    if edit.is_some() {
+        Edit::belongs(kind)?;
+    }
     // The sender's own strength counts more than what an edit gives.
     let strength = match edit {
-        Some(edit) if kind.value == Said::OutputEdited && strength.is_none() => {
-            Some(engine.edit_strength(run, edit, &meta).await?.get())
-        }
+        Some(edit) if strength.is_none() => Some(engine.edit_strength(run, edit, &meta).await?.get()),
         _ => strength,
     };
     Ok((engine.signal(run, kind, strength, confidence, meta)?, run, texts))

@@ -13,6 +13,7 @@ mod litotes;
 mod model;
 mod page;
 mod phrases;
+mod task;
 mod told;
 pub mod training;
 mod weigh;

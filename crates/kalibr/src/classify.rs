@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     prior_prompt: Option<String>,
     /// Classify rows of JSON lines, with user_message and, if known, prior_output and prior_user_prompt; - is standard
-    /// input. Writes a row for each, in their order.
+    /// input. Writes a row for each, in their order; blank lines are skipped.
     #[arg(long, conflicts_with_all = ["message", "prior", "prior_prompt", "json"])]
     input: Option<PathBuf>,
     /// Print JSON.
@@ -70,10 +70,12 @@ fn rows(file: &Path, thresholds: &Thresholds) -> anyhow::Result<ExitCode> {
     let result = input.lines().enumerate().try_for_each(|(index, line)| {
         let place = || format!("{name}, line {}", index + 1);
         let line = line.with_context(|| format!("{}: it is not UTF-8, or cannot be read", place()))?;
+        // Spreadsheets and editors on Windows begin a file with a byte order mark.
+        let line = if index == 0 { line.trim_start_matches('\u{feff}') } else { &line };
         if line.trim().is_empty() {
             return Ok(());
         }
-        let row: Row = serde_json::from_str(&line).map_err(|error| {
+        let row: Row = serde_json::from_str(line).map_err(|error| {
             // The parser's own words may repeat what a user wrote.
             let what = match error.classify() {
                 Category::Data => {

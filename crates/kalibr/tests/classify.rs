@@ -89,6 +89,24 @@ fn rows_come_out_in_their_order() {
 }
 
 #[test]
+fn a_byte_order_mark_and_blank_lines_are_skipped_and_lines_are_still_counted() {
+    let home = tempfile::tempdir().unwrap();
+    let rows =
+        "\u{feff}{\"user_message\": \"This is wrong.\"}\r\n\r\n \t\n{\"user_message\": \"And then?\"}\n\n";
+    let said = run(home.path(), &["--input", "-"], rows);
+    assert!(said.status.success(), "{}", text(&said.stderr));
+    assert_eq!(text(&said.stdout).lines().count(), 2);
+    let said = run(home.path(), &["--input", "-"], &format!("\u{feff}\n{rows}no row\n"));
+    assert!(
+        text(&said.stderr).contains("line 2"),
+        "a mark within the file is no mark: {}",
+        text(&said.stderr)
+    );
+    let said = run(home.path(), &["--input", "-"], "\u{feff}\n\n{\"user_message\": \"x\"}\nno row\n");
+    assert!(text(&said.stderr).contains("line 4"), "{}", text(&said.stderr));
+}
+
+#[test]
 fn a_bad_row_is_an_error_that_names_its_line_and_repeats_nothing_of_it() {
     let home = tempfile::tempdir().unwrap();
     let good = r#"{"user_message": "This is wrong."}"#;

@@ -350,7 +350,8 @@ def report_action(
         action_type: `output_used_verbatim`, `output_copied`, `output_edited`, `output_discarded`, or a Kalibr client's
             `downstream_use`, `edit_small`, `edit_large`, `abandonment`, `retry`, `action_copy`; an unknown one is an
             error that lists them.
-        edit_ratio: how much of the answer was changed, 0..1.
+        edit_ratio: how much of the answer was changed, 0..1. It and the next two are for edits alone; with another
+            action they are an error.
         edit_diff: a unified diff of the answer and what was made of it. It is measured in this call and forgotten.
         edited_output: what was made of the answer, whole. It is compared with the answer's fingerprint behind your back
             and forgotten; where no answer of that run is known, this is logged and nothing is recorded.

@@ -20,6 +20,8 @@ const SIGNALS: &str = r#"
 {"type": "output_edited", "edit_diff": 7} | invalid_field | edit_diff
 {"type": "output_edited", "edited_output": ["a"]} | invalid_field | edited_output
 {"type": "output_edited", "edit_ratio": 0.5, "edited_output": "a"} | invalid_field | one way
+{"type": "output_copied", "edit_ratio": 0.5} | invalid_field | output_edited
+{"type": "user_accepted", "edited_output": "a"} | invalid_field | leave them out
 {"trace_id": "short"} | invalid_field | 32 lowercase
 {"trace_id": "0123456789ABCDEF0123456789ABCDEF"} | invalid_field | 32 lowercase
 {"trace_id": "00000000000000000000000000000000"} | invalid_field | not all zero
@@ -46,6 +48,8 @@ const OTHERS: &str = r#"
 /v1/sessions/s/actions | {} | invalid_field | action_type
 /v1/sessions/s/actions | {"action_type": "output_edited", "edit_diff": "-a +b"} | invalid_field | unified diff
 /v1/sessions/s/actions | {"action_type": "output_edited", "edit_ratio": -1} | out_of_range | 0 to 1
+/v1/sessions/s/actions | {"action_type": "output_used_verbatim", "edit_ratio": 0.2} | invalid_field | output_edited
+/v1/sessions/s/actions | {"action_type": "output_discarded", "edited_output": "a"} | invalid_field | output_edited
 /v1/sessions/s/turns | {} | invalid_field | user_message
 /v1/sessions/s/turns | {"user_message": null} | invalid_field | user_message
 /v1/sessions/s/turns | {"user_message": "This is wrong.", "id": "a/b"} | invalid_field | slash

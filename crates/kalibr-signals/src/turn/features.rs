@@ -10,7 +10,7 @@ use super::page::Page;
 use super::weigh::{Weighed, weigh};
 use super::words::{self, Clause};
 use super::{Before, Clue, Dimension, TurnLabel};
-use super::{cues, dimension, litotes};
+use super::{cues, dimension, litotes, task};
 
 /// The hash space of the pieces.
 pub(super) const PIECES: usize = 1 << 18;
@@ -82,6 +82,8 @@ pub(super) struct Features {
     /// Its first words, and whether an error was pasted: what it finds fault with is looked for only in rejections.
     said: String,
     failed: bool,
+    /// It asks for something new, of something that it brings along.
+    new_task: bool,
 }
 
 impl Features {
@@ -108,8 +110,9 @@ impl Features {
             Numbers { excerpt, page: &page, clauses: &clauses, words: &words, weighed, bare }.all(before);
         let signs = numbers[SIGNS].iter().any(|&sign| sign > 0.0);
         let empty = words.is_empty() && page.code == 0 && page.errors == 0 && !signs;
+        let new_task = task::is_new(&page, &clauses);
         let said = dimension::said(words.iter().copied());
-        Self { slots: pieces.slots, kinds, numbers, bare, empty, said, failed: page.errors > 0 }
+        Self { slots: pieces.slots, kinds, numbers, bare, empty, said, failed: page.errors > 0, new_task }
     }
 
     /// What the message finds fault with, if it is a rejection.
@@ -124,7 +127,9 @@ impl Features {
             TurnLabel::Acceptance => complaint > praise,
             // In a longer message the praise may be of one thing and the complaint of another.
             TurnLabel::Rejection => {
-                (praise > complaint && self.numbers[FEW_WORDS] > 0.0) || litotes::is_among(&self.said)
+                (praise > complaint && self.numbers[FEW_WORDS] > 0.0)
+                    || self.new_task
+                    || litotes::is_among(&self.said)
             }
             TurnLabel::Continuation => false,
         }

@@ -11,6 +11,10 @@ pub(super) struct Clause {
     pub(super) sentence: usize,
     /// It ends in a question mark.
     pub(super) question: bool,
+    /// A colon of the same sentence stands ahead of it.
+    pub(super) after_colon: bool,
+    /// A quotation or code stands right before or after it.
+    pub(super) beside_quotation: bool,
 }
 
 /// Two quotation marks further apart than this are rather two lone ones. It also bounds the search for the second.
@@ -22,19 +26,28 @@ pub(super) const CONTRASTS: [&str; 8] =
 
 /// The clauses of the first `max_chars` characters of `message`.
 ///
-/// Code between backticks, text between double quotes and quoted lines are left out: they are not the user's verdict,
+/// Code between backticks, text between quotation marks and quoted lines are left out: they are not the user's verdict,
 /// and `fix` in a commit message is no complaint.
 pub(super) fn clauses(message: &str, max_chars: usize) -> Vec<Clause> {
     let mut reader = Reader::default();
     let mut chars = message.chars().take(max_chars).peekable();
     let mut line_start = true;
+    let mut last = ' ';
     while let Some(c) = chars.next() {
+        let before = std::mem::replace(&mut last, c);
         if line_start && c == '>' {
             while chars.next_if(|&c| c != '\n').is_some() {}
             continue;
         }
         line_start = c == '\n' || (line_start && c.is_whitespace());
         match c {
+            '\'' | '\u{2018}' if !before.is_alphanumeric() => {
+                let mut ahead = chars.clone();
+                if skip_single(&mut ahead) {
+                    reader.quotation();
+                    chars = ahead;
+                }
+            }
             '\'' | '\u{2019}' | '\u{2018}' => {}
             '👍' | '👎' => {
                 reader.end_word();
@@ -42,9 +55,16 @@ pub(super) fn clauses(message: &str, max_chars: usize) -> Vec<Clause> {
                 reader.end_word();
             }
             _ if fold::in_word(c) => fold::push(&mut reader.word, c),
-            '`' | '"' | '\u{201c}' => {
+            '`' | '"' | '\u{201c}' | '«' | '„' | '「' | '『' => {
                 reader.end_clause(false);
-                let close = if c == '\u{201c}' { '\u{201d}' } else { c };
+                let close = match c {
+                    '\u{201c}' => '\u{201d}',
+                    '«' => '»',
+                    '„' => '\u{201c}',
+                    '「' => '」',
+                    '『' => '』',
+                    _ => c,
+                };
                 // A mark that is never closed opens nothing: reading on costs less than losing the whole message.
                 let mut ahead = chars.clone();
                 let mut width = 1;
@@ -55,6 +75,7 @@ pub(super) fn clauses(message: &str, max_chars: usize) -> Vec<Clause> {
                 }
                 let reach = if width > 1 { max_chars } else { MAX_QUOTATION };
                 if skip_past(ahead.by_ref().take(reach), close, width) {
+                    reader.quotation();
                     chars = ahead;
                 } else if width > 1 {
                     // A block of code that goes on to the end.
@@ -65,8 +86,12 @@ pub(super) fn clauses(message: &str, max_chars: usize) -> Vec<Clause> {
             '.' if chars.peek().is_some_and(|next| next.is_alphanumeric()) => reader.end_word(),
             '.' | '!' | '\n' | '…' | '。' | '！' | '।' | '॥' => reader.end_sentence(false),
             '?' | '？' | '؟' => reader.end_sentence(true),
-            ',' | ';' | ':' | '(' | ')' | '—' | '–' | '，' | '、' | '：' | '；' | '،' | '؛' => {
+            ':' | '：' => {
                 reader.end_clause(false);
+                reader.colon = true;
+            }
+            ',' | ';' | '(' | ')' | '—' | '–' | '，' | '、' | '；' | '،' | '؛' => {
+                reader.end_clause(false)
             }
             '-' if chars.peek().is_none_or(|next| next.is_whitespace()) => reader.end_clause(false),
             _ => reader.end_word(),
@@ -93,12 +118,31 @@ fn skip_past(chars: impl Iterator<Item = char>, mark: char, width: usize) -> boo
     false
 }
 
+/// Moves past a single quotation mark that closes on the same line, behind a letter or a point and before no letter;
+/// false when there is none. An apostrophe within a word closes nothing.
+fn skip_single(chars: &mut std::iter::Peekable<impl Iterator<Item = char>>) -> bool {
+    let mut last = ' ';
+    for _ in 0..MAX_QUOTATION {
+        let Some(c) = chars.next() else { return false };
+        let closes = matches!(c, '\'' | '\u{2019}')
+            && !last.is_whitespace()
+            && chars.peek().is_none_or(|next| !next.is_alphanumeric());
+        if closes || c == '\n' {
+            return closes;
+        }
+        last = c;
+    }
+    false
+}
+
 #[derive(Default)]
 struct Reader {
     clauses: Vec<Clause>,
     clause: Clause,
     word: String,
     sentence: usize,
+    colon: bool,
+    quoted: bool,
 }
 
 impl Reader {
@@ -119,12 +163,28 @@ impl Reader {
             return;
         }
         let words = std::mem::take(&mut self.clause.words);
-        self.clauses.push(Clause { words, sentence: self.sentence, question });
+        let beside_quotation = std::mem::take(&mut self.quoted);
+        self.clauses.push(Clause {
+            words,
+            sentence: self.sentence,
+            question,
+            after_colon: self.colon,
+            beside_quotation,
+        });
+    }
+
+    fn quotation(&mut self) {
+        self.end_clause(false);
+        if let Some(last) = self.clauses.last_mut() {
+            last.beside_quotation = true;
+        }
+        self.quoted = true;
     }
 
     fn end_sentence(&mut self, question: bool) {
         self.end_clause(question);
         self.sentence += 1;
+        self.colon = false;
     }
 }
 
@@ -162,6 +222,9 @@ mod tests {
         assert_eq!(read("see ```\nwrong\n``` here"), ["see", "here"]);
         assert_eq!(read("he said \"this is wrong\" loudly"), ["he said", "loudly"]);
         assert_eq!(read("> this is wrong\nwhy"), ["why"]);
+        assert_eq!(read("he said 'this is wrong' loudly"), ["he said", "loudly"]);
+        assert_eq!(read("il dit « c'est faux » ici"), ["il dit", "ici"]);
+        assert_eq!(read("it isn't 'em, don't"), ["it isnt em", "dont"]);
         assert_eq!(read("look: ```\nwrong"), ["look"]);
         assert_eq!(read("a 5\" disk"), ["a 5", "disk"]);
     }
