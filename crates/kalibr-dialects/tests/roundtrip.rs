@@ -376,6 +376,8 @@ fn openai_answer() -> BoxedStrategy<Value> {
     let choice = with(
         choice.boxed(),
         object(vec![
+            ("native_finish_reason", either(&["pause_turn", "odd"])),
+            ("stop_reason", prop_oneof![some(text()), number()].boxed()),
             (
                 "finish_reason",
                 prop_oneof![either(&["stop", "length", "tool_calls", "odd"]), Just(Value::Null)].boxed(),

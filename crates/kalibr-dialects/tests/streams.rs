@@ -442,6 +442,29 @@ proptest! {
     }
 
     #[test]
+    fn an_anthropic_stream_that_went_through_chat_completions_is_what_it_was(said in said(), cuts in cuts(), end in 0usize..4) {
+        let stream = message_stream(&said, &mut Cuts(cuts.into_iter()));
+        let (reason, text) = [("end_turn", None), ("stop_sequence", Some("END")), ("pause_turn", None),
+            ("model_context_window_exceeded", None)][end];
+        let mut stream: Vec<Value> = stream.iter().map(|event| value(event)).collect();
+        let at = stream.len() - 2;
+        stream[at]["delta"] = json!({"stop_reason": reason, "stop_sequence": text});
+        let stream: Vec<String> = stream.iter().map(ToString::to_string).collect();
+        let there = translate(anthropic::StreamReader::default(), openai::StreamWriter::new(5), &stream);
+        let back = translate(openai::StreamReader::default(), anthropic::StreamWriter::default(), &there);
+        let (joined, mut whole) = (join_message(&back), join_message(&stream));
+        // That calls were made says why it ended.
+        if !said.calls.is_empty() && text.is_none() && reason == "end_turn" {
+            whole["stop_reason"] = json!("tool_use");
+        }
+        if !said.calls.is_empty() && text.is_some() {
+            prop_assert_eq!(&joined["content"], &whole["content"]);
+        } else {
+            prop_assert_eq!(joined, whole);
+        }
+    }
+
+    #[test]
     fn the_events_of_a_stream_collected_are_the_answer(said in said(), cuts in cuts()) {
         let mut cuts = Cuts(cuts.into_iter());
         let (chat, message) = (chat_stream(&said, &mut cuts), message_stream(&said, &mut cuts));

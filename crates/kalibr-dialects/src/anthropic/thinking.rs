@@ -49,6 +49,12 @@ pub(super) fn translate(request: &Request, max_tokens: Option<u64>, losses: &mut
         }
         effort => effort,
     };
+    if !thinks(&request.model)
+        && (effort.is_some() || asked.thinking.is_some_and(|asked| asked != Thinking::Off))
+    {
+        losses.slight("reasoning_effort", "the model answers without thinking first");
+        return Reasoning::default();
+    }
     let thinking = match (asked.thinking, asked.effort) {
         (Some(thinking), _) => Some(thinking),
         (None, Some(Effort::None)) => Some(Thinking::Off),
@@ -95,9 +101,15 @@ fn budget(effort: Effort) -> u64 {
     }
 }
 
+/// Whether a model can think: all can since Claude 3.7.
+fn thinks(model: &str) -> bool {
+    let is_older = ["claude-3-", "claude-2", "claude-instant"].iter().any(|name| model.contains(name));
+    !is_older || model.contains("claude-3-7")
+}
+
 /// Whether a model is one of those up to Opus 4.5, by its name: they do not become more.
 fn takes_budgets(model: &str) -> bool {
-    const OLD: [&str; 10] = [
+    const OLD: [&str; 9] = [
         "claude-3-7",
         "claude-sonnet-4-0",
         "claude-opus-4-0",
@@ -107,7 +119,6 @@ fn takes_budgets(model: &str) -> bool {
         "claude-sonnet-4-5",
         "claude-haiku-4-5",
         "claude-opus-4-5",
-        "claude-3-5",
     ];
     OLD.iter().any(|name| model.contains(name))
 }

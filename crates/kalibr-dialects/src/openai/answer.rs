@@ -38,29 +38,57 @@ fn read_choice(choice: Json, at: usize) -> Result<Choice, Malformed> {
         choice.take_object("message").ok_or_else(|| Malformed::new(&*place, "is not an object"))?;
     let (parts, shape) = assistant::read_all(&mut message, &place)?;
     choice.give_back("message", message);
+    let (finish, stop_text) = read_finish(&choice);
     Ok(Choice {
         index: choice.take_u64("index").unwrap_or(at as u64),
         parts,
         shape,
-        finish: choice.text("finish_reason").map(read_finish),
-        stop_text: None,
+        finish,
+        stop_text,
         logprobs: choice.take_object("logprobs").map(Json::Object),
         kept: Kept::new(OPENAI, choice),
     })
 }
 
-/// The reason stays where it stood: another dialect's word may be coarser.
-pub(super) fn read_finish(reason: &str) -> Finish {
-    match reason {
-        "stop" => Finish::Stop,
-        "length" => Finish::Length,
-        "tool_calls" => Finish::Tools,
-        "content_filter" => Finish::Filter,
-        _ => Finish::Other,
+/// Why a choice ended, and the text that ended it. Beside OpenAI's word there may be the text (`stop_reason`, as vLLM has
+/// it) and the provider's own word (`native_finish_reason`, as OpenRouter has it). All stay where they stood: another
+/// dialect's words may be coarser.
+pub(super) fn read_finish(choice: &Object) -> (Option<Finish>, Option<String>) {
+    let finish = match choice.text("finish_reason") {
+        None => return (None, None),
+        Some("stop") => Finish::Stop,
+        Some("length") => Finish::Length,
+        Some("tool_calls") => Finish::Tools,
+        Some("content_filter") => Finish::Filter,
+        Some(_) => Finish::Other,
+    };
+    match (choice.text("native_finish_reason"), choice.text("stop_reason")) {
+        (Some(PAUSED), _) => (Some(Finish::Paused), None),
+        (Some(FULL), _) => (Some(Finish::Full), None),
+        (_, Some(text)) if finish == Finish::Stop => (Some(Finish::StopText), Some(text.to_owned())),
+        _ => (Some(finish), None),
     }
 }
 
-pub(super) fn write_finish(finish: Option<Finish>, has_calls: bool) -> &'static str {
+/// Says why a choice ended.
+pub(super) fn say_finish(
+    choice: &mut Object,
+    finish: Option<Finish>,
+    stop_text: Option<&str>,
+    has_calls: bool,
+) {
+    choice.set("finish_reason", write_finish(finish, has_calls));
+    match finish {
+        Some(Finish::Paused) => choice.set("native_finish_reason", PAUSED),
+        Some(Finish::Full) => choice.set("native_finish_reason", FULL),
+        _ => choice.set_some("stop_reason", stop_text),
+    }
+}
+
+const PAUSED: &str = "pause_turn";
+const FULL: &str = "model_context_window_exceeded";
+
+fn write_finish(finish: Option<Finish>, has_calls: bool) -> &'static str {
     match finish {
         Some(Finish::Length | Finish::Full) => "length",
         Some(Finish::Filter) => "content_filter",
@@ -155,10 +183,10 @@ fn write_choice(choice: &Choice, losses: &mut Losses) -> Object {
     } else {
         object.set("logprobs", choice.logprobs.clone().unwrap_or_default());
         let has_calls = choice.parts.iter().any(|part| matches!(part.content, Content::ToolCall(_)));
-        if matches!(choice.finish, Some(Finish::Paused | Finish::Other)) {
+        if choice.finish == Some(Finish::Other) {
             losses.slight(format!("{place}.finish_reason"), "the provider's reason has no word there");
         }
-        object.set("finish_reason", write_finish(choice.finish, has_calls));
+        say_finish(&mut object, choice.finish, choice.stop_text.as_deref(), has_calls);
     }
     choice.kept.fill(&mut object, OPENAI);
     losses.of_kept(&choice.kept, OPENAI, &place);

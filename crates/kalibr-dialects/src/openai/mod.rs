@@ -1,6 +1,7 @@
 //! OpenAI's chat completions, with the additions that other providers of the dialect agree on: `reasoning_content`
 //! (DeepSeek, vLLM), `reasoning_details` with signatures (OpenRouter), `cache_control` on parts (OpenRouter, LiteLLM),
-//! `top_k` and Anthropic's `thinking`.
+//! `top_k` and Anthropic's `thinking`, the text that ended an answer as `stop_reason` (vLLM), and a provider's own reason as
+//! `native_finish_reason` (OpenRouter).
 //!
 //! Field names and types are those of the `openai` Python client, release 3.57.
 
@@ -37,7 +38,7 @@ pub(crate) const HINTS: [&str; 12] = [
 ];
 
 /// Second spellings of what the form holds as well: nothing is lost with them.
-pub(crate) const ECHOES: [&str; 14] = [
+pub(crate) const ECHOES: [&str; 16] = [
     "cache_control",
     "prompt_cache_breakpoint",
     "reasoning",
@@ -52,6 +53,8 @@ pub(crate) const ECHOES: [&str; 14] = [
     "role",
     "total_tokens",
     "finish_reason",
+    "native_finish_reason",
+    "stop_reason",
 ];
 
 /// A mark of the prompt cache, OpenAI's own or Anthropic's as others pass it on. It stays in the object: which of them

@@ -143,9 +143,9 @@ impl StreamReader {
         if let Some(logprobs) = choice.take_object("logprobs") {
             events.push(Event::Logprobs { choice: index, logprobs: Json::Object(logprobs) });
         }
-        if let Some(reason) = choice.text("finish_reason") {
+        if let (Some(finish), stop_text) = read_finish(&choice) {
             open.close_all(events);
-            events.push(Event::Finish { choice: index, finish: read_finish(reason), stop_text: None });
+            events.push(Event::Finish { choice: index, finish, stop_text });
         }
         Ok(())
     }

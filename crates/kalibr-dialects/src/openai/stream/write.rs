@@ -1,6 +1,6 @@
 //! A stream of chat completions, written.
 
-use super::super::answer::{write_finish, write_usage};
+use super::super::answer::{say_finish, write_usage};
 use super::super::error::write_error;
 use crate::answer::{Finish, Usage};
 use crate::event::{Delta, Event, WriteStream};
@@ -57,18 +57,22 @@ impl StreamWriter {
         Self { head, usage: None, choices: Vec::new(), over: false, losses: Losses::default() }
     }
 
-    fn chunk(&self, choice: u64, delta: Object, finish: Json, logprobs: Json, out: &mut String) {
+    fn chunk(&self, choice: u64, delta: Object, logprobs: Json, out: &mut String) {
         let choice = Object::default()
             .with("index", choice)
             .with("delta", delta)
             .with("logprobs", logprobs)
-            .with("finish_reason", finish);
+            .with("finish_reason", Json::Null);
+        self.say(choice, out);
+    }
+
+    fn say(&self, choice: Object, out: &mut String) {
         let chunk = self.head.clone().with("choices", vec![Json::Object(choice)]);
         out.push_str(&format!("data: {chunk}\n\n"));
     }
 
     fn delta(&self, choice: u64, key: &str, value: impl Into<Json>, out: &mut String) {
-        self.chunk(choice, Object::default().with(key, value), Json::Null, Json::Null, out);
+        self.chunk(choice, Object::default().with(key, value), Json::Null, out);
     }
 
     /// The choice's place, which begins with the role.
@@ -78,7 +82,7 @@ impl StreamWriter {
         }
         self.choices.push(Choice { index, calls: 0, thoughts: 0, open: Vec::new(), is_finished: false });
         let role = Object::default().with("role", "assistant").with("content", "");
-        self.chunk(index, role, Json::Null, Json::Null, out);
+        self.chunk(index, role, Json::Null, out);
         self.choices.len() - 1
     }
 
@@ -147,7 +151,7 @@ impl StreamWriter {
             (Kind::Thought(number), Delta::Text(text)) => {
                 let mut delta = Object::default().with("reasoning_content", text.as_str());
                 delta.set_some("reasoning_details", number.map(|number| detail(number, "text", text)));
-                self.chunk(choice, delta, Json::Null, Json::Null, out);
+                self.chunk(choice, delta, Json::Null, out);
             }
             (Kind::Thought(Some(number)), Delta::Signature(signature)) => {
                 self.delta(choice, "reasoning_details", detail(number, "signature", signature), out);
@@ -175,13 +179,17 @@ impl StreamWriter {
         }
     }
 
-    fn finish(&mut self, choice: u64, finish: Option<Finish>, out: &mut String) {
+    fn finish(&mut self, choice: u64, finish: Finish, stop_text: Option<&str>, out: &mut String) {
         let at = self.choice(choice, out);
         if std::mem::replace(&mut self.choices[at].is_finished, true) {
             return;
         }
-        let reason = write_finish(finish, self.choices[at].calls > 0);
-        self.chunk(choice, Object::default(), reason.into(), Json::Null, out);
+        let mut last = Object::default()
+            .with("index", choice)
+            .with("delta", Object::default())
+            .with("logprobs", Json::Null);
+        say_finish(&mut last, Some(finish), stop_text, self.choices[at].calls > 0);
+        self.say(last, out);
     }
 }
 
@@ -203,9 +211,11 @@ impl WriteStream for StreamWriter {
             Event::PartEnd { choice, index } => self.end_part(*choice, *index, out),
             Event::Logprobs { choice, logprobs } => {
                 self.choice(*choice, out);
-                self.chunk(*choice, Object::default(), Json::Null, logprobs.clone(), out);
+                self.chunk(*choice, Object::default(), logprobs.clone(), out);
             }
-            Event::Finish { choice, finish, .. } => self.finish(*choice, Some(*finish), out),
+            Event::Finish { choice, finish, stop_text } => {
+                self.finish(*choice, *finish, stop_text.as_deref(), out);
+            }
             Event::Usage(usage) => self.usage = Some(usage.clone()),
             Event::Error(error) => {
                 self.over = true;
