@@ -27,12 +27,14 @@ pub(crate) async fn soak(places: &Places, mock: u16, requests: u64) -> anyhow::R
     let shape = Shape { connections: 32, stream: false, size: 200 };
     let (mut done, mut sent, mut bad) = (0, 0, 0);
     let mut seen = Vec::new();
+    let mut problem = None;
     for part in [10, 50, 100] {
         let target = requests * part / 100;
         let slice = load::run(&running.door, shape, Until::Requests(target - done)).await?;
         done += slice.whole.len();
         sent += slice.sent;
         bad += slice.bad;
+        problem = problem.or(slice.problem);
         let resident = used(running.door.process).resident;
         seen.push(resident);
         table += &format!("| {done} | {resident:.1} |\n");
@@ -50,7 +52,8 @@ pub(crate) async fn soak(places: &Places, mock: u16, requests: u64) -> anyhow::R
         "hit"
     };
     table += &format!(
-        "\nThe ledger holds {held} decisions of {sent} requests; {bad} were bad. {last:.1} MB at the end, {:.2} x of that at 10 %; the bar is < {} MB (moonshot {}), at most {FLAT} x: {verdict}\n",
+        "\nThe ledger holds {held} decisions of {sent} requests; {bad} were bad{}. {last:.1} MB at the end, {:.2} x of that at 10 %; the bar is < {} MB (moonshot {}), at most {FLAT} x: {verdict}\n",
+        problem.map_or(String::new(), |problem| format!(", such as: {problem}")),
         last / first,
         MOST_MB.0,
         MOST_MB.1

@@ -129,6 +129,10 @@ fn header(name: &'static str, value: &str) -> anyhow::Result<HeaderMap> {
     Ok(headers)
 }
 
+fn random_id() -> anyhow::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/uuid")?.trim().to_owned())
+}
+
 /// A port that the program was told to take, whatever it says.
 fn told(port: u16) -> impl Fn(&str) -> Option<u16> {
     move |_| Some(port)
@@ -199,6 +203,10 @@ pub(crate) fn start(peer: Peer, places: &Places, mock: u16) -> anyhow::Result<Ru
                 "--config",
             ]);
             command.arg(config).env("LITELLM_LOCAL_MODEL_COST_MAP", "True");
+            // It does not start without a strong key; this one is forgotten with the run.
+            let key = format!("sk-{}{}", random_id()?, random_id()?);
+            headers = header("authorization", &format!("Bearer {key}"))?;
+            command.env("LITELLM_MASTER_KEY", key);
             (command, scratch.join("log"))
         }
     };
