@@ -5,17 +5,20 @@
 //! keyed fingerprint. Questions go through the same queue, so that whoever asks about an answer finds it, however short
 //! ago it came.
 //!
+//! A text wakes nobody while there is traffic, as facts do not wake the ledger's writer: a thread that wakes twice a
+//! request takes the processor from the request itself. The thread looks every [`LOOK`], and sleeps when it was quiet.
+//!
 //! The latest runs of this process are found in memory, all others in the ledger. What another process on the same
 //! ledger knows of a session is seen once it is committed.
 
 mod recent;
 mod text;
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kalibr_core::ids::{HashKey, KeyedHash, Timestamp, TraceId};
@@ -30,6 +33,13 @@ pub(crate) use text::Streamed;
 
 /// Most bytes of texts that wait. What does not fit leaves no fingerprint, which is counted.
 const WAITING: usize = 32 << 20;
+
+/// How often the thread looks for texts while there are some.
+const LOOK: Duration = Duration::from_millis(2);
+/// How long it goes on looking when there are none.
+const QUIET: Duration = Duration::from_millis(100);
+/// How long it sleeps at most: the end of the engine wakes nobody.
+const SLEEP: Duration = Duration::from_secs(1);
 
 /// What is kept of a run's texts, and the key to compare others with them.
 #[derive(Debug, Clone)]
@@ -82,9 +92,21 @@ enum Job {
     Barrier(SyncSender<()>),
 }
 
+impl Job {
+    /// Whether somebody waits for it.
+    fn is_urgent(&self) -> bool {
+        !matches!(self, Self::Text { .. })
+    }
+}
+
+/// The queue is gone: the thread has ended.
+struct Ended;
+
 /// The thread, and what it shares.
 pub(crate) struct Printer {
     jobs: Sender<Job>,
+    /// Whether the thread sleeps until it is woken, and does not look by itself.
+    asleep: Arc<AtomicBool>,
     key: Key,
     recent: Mutex<Recent>,
     waiting: AtomicUsize,
@@ -102,9 +124,12 @@ impl Printer {
     /// Starts the thread, which ends with the engine.
     pub(crate) fn start(secret: &HashKey) -> std::io::Result<Self> {
         let (jobs, work) = channel();
-        let thread = std::thread::Builder::new().name("kalibr-prints".into()).spawn(move || run(&work))?;
+        let asleep = Arc::new(AtomicBool::new(false));
+        let queue = Queue { work, asleep: Arc::clone(&asleep) };
+        let thread = std::thread::Builder::new().name("kalibr-prints".into()).spawn(move || run(&queue))?;
         Ok(Self {
             jobs,
+            asleep,
             key: Key::from(secret),
             recent: Mutex::default(),
             waiting: AtomicUsize::new(0),
@@ -115,6 +140,17 @@ impl Printer {
 
     fn recent(&self) -> MutexGuard<'_, Recent> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(&self, job: Job) -> Result<(), Ended> {
+        let urgent = job.is_urgent();
+        self.jobs.send(job).map_err(|_| Ended)?;
+        // Pairs with the fence of `Queue::next`: either it sees what was queued, or this sees it asleep.
+        fence(Ordering::SeqCst);
+        if urgent || self.asleep.load(Ordering::Relaxed) {
+            self.thread.thread().unpark();
+        }
+        Ok(())
     }
 
     /// Forgets the runs in memory: the ledger knows which of them are still there.
@@ -129,12 +165,44 @@ impl Printer {
     /// Waits until all texts that were handed over have their fingerprints in the writer's queue.
     pub(crate) fn settle(&self, patience: Duration) -> bool {
         let (done, settled) = sync_channel(1);
-        self.jobs.send(Job::Barrier(done)).is_ok() && settled.recv_timeout(patience).is_ok()
+        self.send(Job::Barrier(done)).is_ok() && settled.recv_timeout(patience).is_ok()
     }
 }
 
-fn run(work: &Receiver<Job>) {
-    for job in work {
+/// The thread's end of the queue.
+struct Queue {
+    work: Receiver<Job>,
+    asleep: Arc<AtomicBool>,
+}
+
+impl Queue {
+    /// Waits for the next job; `None` once nobody is left who could send one.
+    fn next(&self) -> Option<Job> {
+        let begun = Instant::now();
+        loop {
+            match self.work.try_recv() {
+                Ok(job) => return Some(job),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) if begun.elapsed() < QUIET => std::thread::park_timeout(LOOK),
+                Err(TryRecvError::Empty) => {
+                    self.asleep.store(true, Ordering::Relaxed);
+                    fence(Ordering::SeqCst);
+                    let job = self.work.try_recv();
+                    if matches!(job, Err(TryRecvError::Empty)) {
+                        std::thread::park_timeout(SLEEP);
+                    }
+                    self.asleep.store(false, Ordering::Relaxed);
+                    if let Ok(job) = job {
+                        return Some(job);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn run(queue: &Queue) {
+    while let Some(job) = queue.next() {
         match job {
             Job::Text { engine, trace, of, text } => {
                 let len = text.len();
@@ -167,7 +235,7 @@ impl Engine {
         let len = text.len();
         let engine = self.clone();
         if printer.waiting.fetch_add(len, Ordering::Relaxed) + len <= WAITING
-            && printer.jobs.send(Job::Text { engine, trace, of, text }).is_ok()
+            && printer.send(Job::Text { engine, trace, of, text }).is_ok()
         {
             return;
         }
@@ -212,7 +280,7 @@ impl Engine {
         let (found, answer) = tokio::sync::oneshot::channel();
         let answered: Answered = Box::new(move |prints| drop(found.send(work(prints))));
         let job = Job::Find { engine: self.clone(), run, at, answered };
-        if self.printer().jobs.send(job).is_err() {
+        if self.printer().send(job).is_err() {
             return Err(StoreError::Closed);
         }
         answer.await.unwrap_or(Err(StoreError::Closed))

@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// answer; with the connection cut in the middle they would see a broken pipe and never the reason.
 const MOST_DRAINED: usize = 64 << 20;
 
+/// The most that is set aside for a body on the word of its length alone.
+const MOST_AHEAD: usize = 1 << 20;
+
 /// A JSON body as it came.
 pub(crate) struct JsonBytes(pub(crate) Bytes);
 
@@ -68,7 +71,9 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 async fn read(mut body: Body, most: usize) -> Result<Bytes, ApiError> {
-    let mut whole = BytesMut::new();
+    // Growing copies a long body again and again.
+    let said = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let mut whole = BytesMut::with_capacity(said.min(most).min(MOST_AHEAD));
     let mut seen = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| {

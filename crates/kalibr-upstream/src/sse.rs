@@ -11,6 +11,7 @@
 use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
+use memchr::memchr2;
 
 /// The most bytes an event may have: 8 MiB. A longer one is no chunk of an answer but a broken or hostile server, and
 /// an event must be held until it is complete.
@@ -113,6 +114,11 @@ impl Reader {
                 continue;
             }
             let ends_line = byte == b'\n' || byte == b'\r';
+            if !ends_line {
+                // Nothing happens until the line ends: nearly all bytes of an event are passed over at once.
+                let rest = &self.buffer[self.scanned..];
+                self.scanned += memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+            }
             self.after_cr = byte == b'\r';
             if ends_line && self.line_start {
                 // The LF of a CR LF that is already here belongs to this event; one that comes later begins the

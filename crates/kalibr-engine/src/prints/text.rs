@@ -1,10 +1,12 @@
 //! The texts of a request and its answer, read off their JSON. What has an unexpected shape has no text.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use kalibr_upstream::ChatRequest;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use memchr::memmem;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// Longest text that is looked at, in bytes. Of a longer one nothing is kept: half a text would grade edits wrongly.
 pub(super) const LONGEST: usize = 4 << 20;
@@ -18,16 +20,66 @@ struct Message<'a> {
 }
 
 /// A text, or a list of parts of which some are texts.
-#[derive(Deserialize, Default)]
-#[serde(untagged)]
+#[derive(Default)]
 enum Content {
     Text(String),
     Parts(Vec<Part>),
-    #[allow(dead_code, reason = "anything else is no text")]
-    Other(IgnoredAny),
     #[default]
-    #[serde(skip)]
     None,
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ContentVisitor)
+    }
+}
+
+/// By hand, for an untagged enum would take every event of a stream apart twice. What is no text is none, whatever it is.
+struct ContentVisitor;
+
+impl<'de> Visitor<'de> for ContentVisitor {
+    type Value = Content;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a content")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Content, E> {
+        Ok(Content::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Content, A::Error> {
+        let mut parts = Vec::new();
+        while let Some(part) = list.next_element()? {
+            parts.push(part);
+        }
+        Ok(Content::Parts(parts))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Content, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Content::None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Content, E> {
+        Ok(Content::None)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Content, E> {
+        Ok(Content::None)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Content, E> {
+        Ok(Content::None)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Content, E> {
+        Ok(Content::None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Content, E> {
+        Ok(Content::None)
+    }
 }
 
 #[derive(Deserialize)]
@@ -43,7 +95,7 @@ impl Content {
                 let texts: Vec<String> = parts.into_iter().filter_map(|part| part.text).collect();
                 (!texts.is_empty()).then(|| texts.join("\n"))
             }
-            Self::Other(_) | Self::None => None,
+            Self::None => None,
         }
     }
 }
@@ -92,7 +144,7 @@ impl Streamed {
         for line in events.split(|&byte| byte == b'\n') {
             let Some(data) = line.strip_prefix(b"data:") else { continue };
             // The end, and chunks without a text (roles, usage), are not worth a parse.
-            if !data.windows(9).any(|part| part == b"\"content\"") {
+            if memmem::find(data, b"\"content\"").is_none() {
                 continue;
             }
             let Ok(chunk) = serde_json::from_slice::<Answer<'_>>(data.trim_ascii()) else { continue };
