@@ -33,7 +33,7 @@ PROGRAM = ROOT / "target/release/kalibr-bench-turns"
 CACHE = ROOT / "target/bench-turns"
 FOLDS = 5
 REAL = ("codechat_weak", "iard", "hwu64", "clinc")
-AUTHORED = ("english", "everyday", "developer", "foreign")
+AUTHORED = ("english", "everyday", "developer", "pasted", "foreign")
 POOLS = ({"codechat_weak": 1.0, "iard": 1.0}, {"codechat_weak": 1.0, "iard": 1.0, "hwu64": 0.5, "clinc": 0.5})
 """By which folds the thresholds of acceptances and of rejections are chosen, and what a row of each set counts. The
 templated sets are easier than real life, most of all in praise."""
@@ -60,13 +60,13 @@ class Recipe:
 
 # Production's follow-ups are like real developers', so theirs is the intercept that is used.
 COLLECTED = Recipe(
-    weights={"codechat_weak": 1.0, "iard": 1.0, "hwu64": 0.3, "clinc": 0.3},
+    weights={"codechat_weak": 1.0, "iard": 0.2, "hwu64": 0.3, "clinc": 0.3},
     domains={"codechat_weak": 0, "iard": 1, "hwu64": 2, "clinc": 2},
     penalty=0.3,
     number_penalty=0.1,
 )
 WRITTEN = Recipe(
-    weights={"english": 1.0, "everyday": 0.5, "developer": 0.3, "foreign": 1.0},
+    weights={"english": 1.0, "everyday": 0.5, "developer": 0.3, "pasted": 0.2, "foreign": 1.0},
     domains=dict.fromkeys(AUTHORED, 0),
     penalty=0.1,
     number_penalty=0.3,
@@ -88,7 +88,7 @@ Models = tuple[Quantised, ...]
 """One of each recipe, in their order."""
 BLEND_WEIGHTS = {
     **{"codechat_weak": 1.0, "iard": 1.0, "hwu64": 0.3, "clinc": 0.3},
-    **{"english": 0.15, "everyday": 0.15, "developer": 0.0, "foreign": 0.5},
+    **{"english": 0.15, "everyday": 0.15, "developer": 0.0, "pasted": 0.0, "foreign": 0.5},
 }
 
 
@@ -98,6 +98,7 @@ def load(data: Path, program: Path) -> dict[str, Set]:
     foreign = varied([row for language in LANGUAGES[1:] for row in phrases(language)], seed=2)
     sets["foreign"] = featurise(program, "foreign", foreign)
     sets["developer"] = featurise(program, "developer", composed("developer", 1500, seed=3))
+    sets["pasted"] = featurise(program, "pasted", composed("pasted", 1200, seed=5))
     sets["everyday"] = featurise(program, "everyday", composed("everyday", 2500, seed=4))
     return sets
 

@@ -68,6 +68,7 @@ impl Kind {
 
 /// What the model sees of a message.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a finding of its own, asked for by its name")]
 pub(super) struct Features {
     /// Slots of the hash space, kind by kind.
     pub(super) slots: Vec<u32>,

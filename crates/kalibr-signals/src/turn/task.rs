@@ -91,7 +91,7 @@ fn asks(clause: &Clause) -> bool {
             helps || !ANSWER.contains(&object) || clause.beside_quotation
         }
         [verb, object, ..] if TASKS.contains(&verb) => helps || !["it", "that", "again"].contains(&object),
-        [.., last] => last.chars().any(|c| !c.is_ascii()) && TASKS.contains(&last),
+        [.., last] => !last.is_ascii() && TASKS.contains(&last),
         [] => false,
     }
 }

@@ -91,7 +91,7 @@ pub(super) fn clauses(message: &str, max_chars: usize) -> Vec<Clause> {
                 reader.colon = true;
             }
             ',' | ';' | '(' | ')' | '—' | '–' | '，' | '、' | '；' | '،' | '؛' => {
-                reader.end_clause(false)
+                reader.end_clause(false);
             }
             '-' if chars.peek().is_none_or(|next| next.is_whitespace()) => reader.end_clause(false),
             _ => reader.end_word(),
