@@ -235,7 +235,7 @@ hex_id! {
     TraceId
 }
 hex_id! {
-    /// Names a path: a hash of its model, tools and params (see [`crate::path::PathSpec::id`]).
+    /// Names a path: a hash of its model, tools, params and prompts (see [`crate::path::PathSpec::id`]).
     PathId
 }
 hex_id! {

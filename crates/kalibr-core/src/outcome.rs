@@ -14,7 +14,8 @@ pub enum Reply {
     Answered = 1,
     /// The provider failed.
     Failed = 2,
-    /// The request itself was refused, or did not fit the model: there was no answer, and the path is not to blame.
+    /// Nobody saw an answer, and the path is not to blame: the request itself was refused, or did not fit the model, or
+    /// another path that was asked as well answered first.
     Refused = 3,
 }
 

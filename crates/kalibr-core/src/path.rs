@@ -8,7 +8,7 @@ use crate::ids::PathId;
 /// Most paths a goal may have. More would leave each of them too little traffic to be judged by.
 pub const MAX_PATHS: usize = 200;
 
-/// A model with the tools and parameters it is called with.
+/// A model with the tools, parameters and prompts it is called with.
 ///
 /// In JSON and Python a path is either a model's name or an object:
 ///
@@ -30,7 +30,23 @@ pub struct PathSpec {
     /// Request parameters that this path sets, above what the caller sent: `{"temperature": 0}`.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub params: Map<String, Value>,
+    /// The system prompt of this path, in place of the caller's; where it says [`SYSTEM`], the caller's own stands. At most
+    /// 64 KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// What the text of the last user message is put into: it says [`INPUT`] once, where that text stands. At most 64 KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
 }
+
+/// Stands for the caller's own system prompt, in a path's.
+pub const SYSTEM: &str = "{{system}}";
+
+/// Stands for the text of the last user message, in a path's template.
+pub const INPUT: &str = "{{input}}";
+
+/// The longest prompt of a path, in bytes. It is kept with the goal and sent with every request.
+const LONGEST_PROMPT: usize = 64 << 10;
 
 /// Why something is not a path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +60,7 @@ pub enum InvalidPath {
     )]
     BadModel,
     /// A key that a path does not have.
-    #[error("a path has the keys model, tools and params; {0:?} is none of them")]
+    #[error("a path has the keys model, tools, params, system and template; {0:?} is none of them")]
     UnknownKey(String),
     /// Tools of a wrong shape.
     #[error("a path's tools are a list of names or of tool objects")]
@@ -52,6 +68,9 @@ pub enum InvalidPath {
     /// Params of a wrong shape.
     #[error("a path's params are an object such as {{\"temperature\": 0}}")]
     BadParams,
+    /// A prompt of a wrong shape.
+    #[error("a path's system and template are texts of at most 64 KiB, and a template says {INPUT} once")]
+    BadPrompt,
     /// A parameter that the gateway itself decides.
     #[error("a path's params cannot set {0:?}: the request and the path's own model and tools decide it")]
     ReservedParam(String),
@@ -78,6 +97,7 @@ impl TryFrom<RawPath> for PathSpec {
         let model = fields.remove("model").or_else(|| fields.remove("model_id"));
         let tools = fields.remove("tools").or_else(|| fields.remove("tool_id"));
         let params = fields.remove("params");
+        let (system, template) = (fields.remove("system"), fields.remove("template"));
         if let Some((key, _)) = fields.into_iter().next() {
             return Err(InvalidPath::UnknownKey(key));
         }
@@ -96,6 +116,11 @@ impl TryFrom<RawPath> for PathSpec {
             Some(Value::Object(params)) => params,
             Some(_) => return Err(InvalidPath::BadParams),
         };
+        path.system = prompt(system)?;
+        path.template = prompt(template)?;
+        if path.template.as_ref().is_some_and(|template| template.matches(INPUT).count() != 1) {
+            return Err(InvalidPath::BadPrompt);
+        }
         for reserved in ["model", "messages", "stream", "tools"] {
             if path.params.contains_key(reserved) {
                 return Err(InvalidPath::ReservedParam(reserved.to_owned()));
@@ -118,7 +143,18 @@ impl PathSpec {
         if model.len() > 200 || model.chars().any(char::is_control) {
             return Err(InvalidPath::BadModel);
         }
-        Ok(Self { model: model.to_owned(), tools: Vec::new(), params: Map::new() })
+        Ok(Self {
+            model: model.to_owned(),
+            tools: Vec::new(),
+            params: Map::new(),
+            system: None,
+            template: None,
+        })
+    }
+
+    /// Whether it is its model and nothing else.
+    pub fn is_plain(&self) -> bool {
+        self.tools.is_empty() && self.params.is_empty() && self.system.is_none() && self.template.is_none()
     }
 
     /// The path's identity: BLAKE3 of its canonical JSON, cut to 128 bits.
@@ -130,6 +166,13 @@ impl PathSpec {
         write_canonical(&Value::String(self.model.clone()), &mut text);
         write_canonical(&Value::Array(self.tools.clone()), &mut text);
         write_canonical(&Value::Object(self.params.clone()), &mut text);
+        // Nothing is written where there is none: a path without prompts keeps the identity that it has in ledgers.
+        for (tag, prompt) in [('s', &self.system), ('t', &self.template)] {
+            if let Some(prompt) = prompt {
+                text.push(tag);
+                write_canonical(&Value::String(prompt.clone()), &mut text);
+            }
+        }
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..16]);
         PathId::from_bytes(bytes)
@@ -145,7 +188,21 @@ impl PathSpec {
         for (key, value) in &self.params {
             label += &format!(" {key}={value}");
         }
+        for (name, prompt) in [("system", &self.system), ("template", &self.template)] {
+            if let Some(prompt) = prompt {
+                // Prompts are long: their hash tells them apart.
+                label += &format!(" {name}={}", &blake3::hash(prompt.as_bytes()).to_hex()[..6]);
+            }
+        }
         label
+    }
+}
+
+fn prompt(value: Option<Value>) -> Result<Option<String>, InvalidPath> {
+    match value {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.len() <= LONGEST_PROMPT => Ok(Some(text)),
+        Some(_) => Err(InvalidPath::BadPrompt),
     }
 }
 
@@ -214,11 +271,14 @@ mod tests {
             r#"{"model":"m","tools":["search","browser"]}"#,
             r#"{"model":"m","params":{"temperature":0}}"#,
             r#"{"model":"m","params":{"temperature":"0"}}"#,
+            r#"{"model":"m","system":"Be brief. {{input}}"}"#,
+            r#"{"model":"m","template":"Be brief. {{input}}"}"#,
+            r#"{"model":"m","system":""}"#,
         ]
         .iter()
         .map(|json| path(json).unwrap().id())
         .collect();
-        assert_eq!(ids.len(), 7);
+        assert_eq!(ids.len(), 10);
     }
 
     #[test]
@@ -231,6 +291,9 @@ mod tests {
             (r#"{"model":"m","tools":[3]}"#, "tools"),
             (r#"{"model":"m","params":[]}"#, "params"),
             (r#"{"model":"m","params":{"stream":true}}"#, "stream"),
+            (r#"{"model":"m","system":["Be brief."]}"#, "system"),
+            (r#"{"model":"m","template":"Be brief."}"#, "template"),
+            (r#"{"model":"m","template":"{{input}} {{input}}"}"#, "template"),
         ] {
             let error = path(json).unwrap_err();
             assert!(error.contains(word), "{json}: {error}");
@@ -238,8 +301,23 @@ mod tests {
     }
 
     #[test]
+    fn a_path_without_prompts_has_the_identity_that_it_always_had() {
+        let id = path(r#"{"model":"m","tools":["s"],"params":{"temperature":0.5}}"#).unwrap().id();
+        assert_eq!(id.to_string(), "6b7666222413f1f0c1248b7920099935");
+    }
+
+    #[test]
+    fn a_prompt_is_named_by_its_hash_and_not_by_its_text() {
+        let label = path(r#"{"model":"m","system":"Answer as a pirate."}"#).unwrap().label();
+        assert!(label.starts_with("m system=") && !label.contains("pirate"), "{label}");
+    }
+
+    #[test]
     fn a_path_survives_json() {
-        let a = path(r#"{"model":"m","tools":["s"],"params":{"temperature":0.5}}"#).unwrap();
+        let a = path(
+            r#"{"model":"m","tools":["s"],"params":{"temperature":0.5},"system":"s","template":"t {{input}}"}"#,
+        );
+        let a = a.unwrap();
         assert_eq!(path(&serde_json::to_string(&a).unwrap()).unwrap(), a);
     }
 }

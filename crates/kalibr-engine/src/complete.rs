@@ -3,21 +3,22 @@
 //! Each call is an attempt of its own, with its own outcome in the ledger. A caller who goes away in the middle leaves
 //! an attempt of which nothing is known: that speaks neither for nor against the path.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream;
 use futures_util::stream::{BoxStream, StreamExt, unfold};
+use futures_util::{FutureExt, Stream};
 use kalibr_core::availability::{Outcome, Probe, Times};
 use kalibr_core::ids::{Goal, PathId, Timestamp, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
 use kalibr_core::path::PathSpec;
 use kalibr_store::{AttemptFact, CallRecord, Fact, PrintOf, Scope, TextKind};
-use kalibr_upstream::{Answer, AnswerStream, Blame, ChatRequest, Ending, Failure, StreamEnd, Target, Usage};
+use kalibr_upstream::{
+    Answer, AnswerStream, Blame, ChatRequest, Ending, Failure, StreamEnd, Target, Upstream, Usage,
+};
 
 use crate::decide::{DecideRequest, Decision};
 use crate::engine::Engine;
@@ -26,10 +27,7 @@ use crate::outages::FAIR_WAIT;
 use crate::prints::{Streamed, Text};
 use crate::report::Run;
 use crate::texts::Gathered;
-
-/// Most calls made for one request: a caller waits for all of them, and an outage must not multiply the traffic of a
-/// goal with many paths.
-const MAX_ATTEMPTS: usize = 4;
+use crate::walk::{Call, Served};
 
 /// A request of a goal.
 #[derive(Debug, Clone)]
@@ -95,33 +93,18 @@ impl Stream for CompletionStream {
 }
 
 impl Engine {
-    /// Routes a request, calls the path, and falls back to the next one when it fails.
+    /// Routes a request, calls the path, and the next ones when it fails: see [`CallRules`](crate::CallRules).
     ///
     /// # Errors
     /// [`CompleteError::Decide`] when no path can be chosen; [`CompleteError::Failed`] with the last provider's own
     /// error when no attempt brought an answer.
     pub async fn complete(&self, request: CompleteRequest) -> Result<Completion, CompleteError> {
-        let mut walk = self.walk(&request)?;
-        loop {
-            let step = walk.step(self, &request.body)?;
-            let result = match &step.call {
-                Ok((target, body)) => walk.in_time(self.upstream().chat(target, body)).await,
-                Err(failure) => Err(failure.clone()),
-            };
-            let Step { attempt, index, path_id, path, .. } = step;
-            match result {
-                Err(failure) => {
-                    attempt.failed(&failure, walk.is_over());
-                    walk.next_or(failure)?;
-                }
-                Ok(answer) => {
-                    let text = Text::Answer(answer.body.clone());
-                    attempt.answered(answer.status, answer.usage, Some(text));
-                    self.keep_answer(walk.decision.trace, &answer.body);
-                    return Ok(Completion { decision: walk.decision, attempt: index, path_id, path, answer });
-                }
-            }
-        }
+        let served = self.walk(&request)?.run(self, &request.body, whole).await?;
+        let Served { decision, attempt, index, path_id, path, answer } = served;
+        let text = Text::Answer(answer.body.clone());
+        attempt.answered(answer.status, answer.usage, Some(text));
+        self.keep_answer(decision.trace, &answer.body);
+        Ok(Completion { decision, attempt: index, path_id, path, answer })
     }
 
     /// As [`Engine::complete`], streamed. It falls back as long as nothing was streamed.
@@ -129,34 +112,19 @@ impl Engine {
     /// # Errors
     /// As [`Engine::complete`].
     pub async fn stream(&self, request: CompleteRequest) -> Result<CompletionStream, CompleteError> {
-        let mut walk = self.walk(&request)?;
-        loop {
-            let step = walk.step(self, &request.body)?;
-            let result = match &step.call {
-                Ok((target, body)) => walk.in_time(self.upstream().chat_stream(target, body)).await,
-                Err(failure) => Err(failure.clone()),
-            };
-            let Step { attempt, index, path_id, path, .. } = step;
-            match result {
-                Err(failure) => {
-                    attempt.failed(&failure, walk.is_over());
-                    walk.next_or(failure)?;
-                }
-                Ok(stream) => {
-                    let attempt = attempt.began();
-                    let gathered = self.keeps_text().then(|| Gathering::new(self, walk.decision.trace));
-                    return Ok(CompletionStream {
-                        decision: walk.decision,
-                        attempt: index,
-                        path_id,
-                        path,
-                        status: stream.status(),
-                        content_type: stream.content_type().map(str::to_owned),
-                        bytes: watched(stream, attempt, gathered),
-                    });
-                }
-            }
-        }
+        let served = self.walk(&request)?.run(self, &request.body, streamed).await?;
+        let Served { decision, attempt, index, path_id, path, answer: stream } = served;
+        let attempt = attempt.began();
+        let gathered = self.keeps_text().then(|| Gathering::new(self, decision.trace));
+        Ok(CompletionStream {
+            decision,
+            attempt: index,
+            path_id,
+            path,
+            status: stream.status(),
+            content_type: stream.content_type().map(str::to_owned),
+            bytes: watched(stream, attempt, gathered),
+        })
     }
 
     /// Calls a model by its own name, without a goal: nothing is decided, recorded or learned.
@@ -179,106 +147,24 @@ impl Engine {
 
     fn passed(&self, body: &ChatRequest) -> Result<(Target, ChatRequest), CompleteError> {
         let target = self.upstream().resolve(body.model())?;
-        let path =
-            PathSpec { model: body.model().to_owned(), tools: Vec::new(), params: serde_json::Map::new() };
+        let path = PathSpec {
+            model: body.model().to_owned(),
+            tools: Vec::new(),
+            params: serde_json::Map::new(),
+            system: None,
+            template: None,
+        };
         let body = body.apply(&path, &target.model);
         Ok((target, body))
     }
-
-    fn walk(&self, request: &CompleteRequest) -> Result<Walk, CompleteError> {
-        let decision = self.decide_classed(&request.decide, || crate::bucket::bucket_of(&request.body))?;
-        self.note_run(decision.trace, self.clock().now(), request.decide.session);
-        let prompt = Text::Request(Box::new(request.body.clone()));
-        self.hand_over(decision.trace, PrintOf::Prompt, prompt);
-        self.keep_prompt(decision.trace, &request.body);
-        let chosen = (decision.path_id, Arc::clone(&decision.path));
-        let others = decision.fallbacks.iter().chain(&decision.last_resort).cloned();
-        let paths = std::iter::once(chosen).chain(others).collect();
-        let deadline = request.timeout.map(|timeout| (timeout, tokio::time::Instant::now() + timeout));
-        let scope = Scope {
-            goal: decision.goal_id,
-            pipeline: request.decide.pipeline.clone(),
-            bucket: decision.bucket.clone(),
-        };
-        Ok(Walk { decision, scope, paths, attempts: 0, deadline })
-    }
 }
 
-/// The way from the chosen path over its fallbacks.
-struct Walk {
-    decision: Decision,
-    scope: Scope,
-    paths: VecDeque<(PathId, Arc<PathSpec>)>,
-    attempts: u16,
-    deadline: Option<(Duration, tokio::time::Instant)>,
+fn whole(upstream: Upstream, target: Target, body: ChatRequest) -> Call<Answer> {
+    async move { upstream.chat(&target, &body).await }.boxed()
 }
 
-/// One attempt, ready to be made.
-struct Step {
-    attempt: Attempting,
-    index: u16,
-    path_id: PathId,
-    path: Arc<PathSpec>,
-    /// Whom to call with what; a path whose model nobody serves fails like a provider that is down.
-    call: Result<(Target, ChatRequest), Failure>,
-}
-
-impl Walk {
-    fn step(&mut self, engine: &Engine, body: &ChatRequest) -> Result<Step, CompleteError> {
-        let index = self.attempts;
-        let (path_id, path) = self
-            .next_path(engine)
-            .ok_or_else(|| crate::DecideError::NoEligiblePath(self.decision.goal.clone(), String::new()))?;
-        self.attempts += 1;
-        let call = match engine.upstream().resolve(&path.model) {
-            Ok(target) => {
-                let body = body.apply(&path, &target.model);
-                Ok((target, body))
-            }
-            Err(error) => Err(Failure::new(FailureCategory::ProviderError, Blame::Path, error.to_string())),
-        };
-        let probes = std::mem::take(&mut self.decision.probes);
-        let attempt = Attempting::start(engine, &self.decision, &self.scope, index, (path_id, &path), probes);
-        Ok(Step { attempt, index, path_id, path, call })
-    }
-
-    /// The path that was drawn, and after it the best of those that are not known to be down by now. Others may have found
-    /// that out since the decision was made.
-    fn next_path(&mut self, engine: &Engine) -> Option<(PathId, Arc<PathSpec>)> {
-        if self.attempts == 0 {
-            return self.paths.pop_front();
-        }
-        let is_free = |(id, path): &(PathId, Arc<PathSpec>)| {
-            engine.outages().is_free(&self.decision.goal, *id, &path.model)
-        };
-        let next = self.paths.iter().position(is_free).unwrap_or(0);
-        self.paths.remove(next)
-    }
-
-    // `complete` and `stream` each spell the loop over attempts out: one loop over an async closure would make futures
-    // that the compiler cannot show to be `Send`.
-    async fn in_time<T>(&self, call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        let Some((timeout, deadline)) = self.deadline else { return call.await };
-        tokio::time::timeout_at(deadline, call).await.unwrap_or_else(|_| {
-            let said = format!("there was no answer within the request's {} ms", timeout.as_millis());
-            Err(Failure::new(FailureCategory::Timeout, Blame::Path, said))
-        })
-    }
-
-    fn is_over(&self) -> bool {
-        self.deadline.is_some_and(|(_, deadline)| tokio::time::Instant::now() >= deadline)
-    }
-
-    /// An error when this was the last that could be tried.
-    fn next_or(&self, failure: Failure) -> Result<(), CompleteError> {
-        let may_go_on =
-            !self.paths.is_empty() && usize::from(self.attempts) < MAX_ATTEMPTS && !self.is_over();
-        if failure.falls_back() && may_go_on {
-            return Ok(());
-        }
-        let trace = Some(self.decision.trace);
-        Err(CompleteError::Failed { trace, failure: Box::new(failure), attempts: self.attempts })
-    }
+fn streamed(upstream: Upstream, target: Target, body: ChatRequest) -> Call<AnswerStream> {
+    async move { upstream.chat_stream(&target, &body).await }.boxed()
 }
 
 fn not_routed(failure: Failure) -> CompleteError {
@@ -365,7 +251,7 @@ fn watched(
 }
 
 /// An attempt under way. Dropped without an outcome, it is recorded as one of which nothing is known.
-struct Attempting {
+pub(crate) struct Attempting {
     engine: Engine,
     trace: TraceId,
     goal: Goal,
@@ -382,7 +268,7 @@ struct Attempting {
 }
 
 impl Attempting {
-    fn start(
+    pub(crate) fn start(
         engine: &Engine,
         decision: &Decision,
         scope: &Scope,
@@ -419,8 +305,14 @@ impl Attempting {
         self.record(Reply::Answered, Said { status: Some(status), usage, ..Said::default() });
     }
 
-    /// `is_over`: the caller's own time for the request was up by then.
-    fn failed(mut self, failure: &Failure, is_over: bool) {
+    /// Another attempt answered first, and nobody saw what came of this one. It took at least as long as it has until now,
+    /// which is learned: that it is slow is why another was asked.
+    pub(crate) fn overtaken(mut self) {
+        self.record(Reply::Refused, Said { is_overtaken: true, ..Said::default() });
+    }
+
+    /// `is_over`: it was ended by the time that the caller or the goal gave it.
+    pub(crate) fn failed(mut self, failure: &Failure, is_over: bool) {
         let reply = match failure.blame {
             Blame::Path => Reply::Failed,
             Blame::Request | Blame::Fit => Reply::Refused,
@@ -431,6 +323,7 @@ impl Attempting {
             usage: None,
             retry_after: failure.retry_after,
             is_over,
+            is_overtaken: false,
         };
         self.record(reply, said);
     }
@@ -447,7 +340,8 @@ impl Attempting {
         let tokens = said.usage.map(|usage| (tokens(usage.prompt_tokens), tokens(usage.completion_tokens)));
         let latency_ms = u32::try_from(took / 1_000).unwrap_or(u32::MAX);
         // A path that fails at once is not fast.
-        let took_time = reply == Reply::Answered || said.category == Some(FailureCategory::Timeout);
+        let took_time =
+            reply == Reply::Answered || said.category == Some(FailureCategory::Timeout) || said.is_overtaken;
         if tokens.is_some() || took_time {
             self.engine.learned().completed(CallRecord {
                 scope: self.scope.clone(),
@@ -488,6 +382,7 @@ struct Said {
     usage: Option<Usage>,
     retry_after: Option<Duration>,
     is_over: bool,
+    is_overtaken: bool,
 }
 
 impl Drop for Attempting {

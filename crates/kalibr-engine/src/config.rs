@@ -10,6 +10,7 @@
 //! buckets = "auto"
 //! objective = { mode = "cheapest_within", delta = 0.05 }
 //! limits = { max_cost_usd = 0.02, slo = { latency_ms = 3000 } }
+//! calls = { attempts = 3, timeout_ms = 60000, hedge_after_ms = 4000 }
 //!
 //! # Nine of ten verdicts on follow-up messages that become signals are to be right; fewer become some at 0.95.
 //! [turns]
@@ -43,6 +44,7 @@ use kalibr_signals::turn::DEFAULT_PRECISION;
 use kalibr_upstream::{ProviderConfig, Providers, ProvidersConfig, Upstream};
 use serde::Deserialize;
 
+use crate::call_rules::CallRules;
 use crate::classifier::ClassifierConfig;
 use crate::error::EngineError;
 use crate::goal::{Buckets, GoalSettings};
@@ -120,6 +122,8 @@ pub struct GoalConfig {
     pub user_cap: Option<UserCap>,
     /// See [`GoalSettings::rollback_error`].
     pub rollback_error: Option<f64>,
+    /// See [`GoalSettings::calls`].
+    pub calls: Option<CallRules>,
 }
 
 impl GoalConfig {
@@ -140,6 +144,7 @@ impl GoalConfig {
             guarantee: self.guarantee,
             user_cap: self.user_cap.unwrap_or(default.user_cap),
             rollback_error: self.rollback_error.unwrap_or(default.rollback_error),
+            calls: self.calls.unwrap_or(default.calls),
         }
     }
 }

@@ -10,6 +10,7 @@ use kalibr_core::policy::uniform;
 use kalibr_core::rules::{Asked, Drawn, NoneEligible};
 use kalibr_store::{DecisionFact, DecisionKind, Fact, GoalId};
 
+use crate::call_rules::CallRules;
 use crate::engine::Engine;
 use crate::error::DecideError;
 use crate::goal::{Buckets, GoalState, TableKey};
@@ -106,6 +107,8 @@ pub struct Decision {
     pub fallbacks: Fallbacks,
     /// Paths that are not to be called just now, for when everything else has failed: the soonest to be tried again first.
     pub(crate) last_resort: Vec<(PathId, Arc<PathSpec>)>,
+    /// How hard it is tried.
+    pub(crate) calls: CallRules,
     /// It is the one request that tries whether these are back.
     pub(crate) probes: Vec<Probe>,
 }
@@ -213,6 +216,7 @@ impl Engine {
             },
             fallbacks: shown.fallbacks(path_id),
             last_resort,
+            calls: goal.settings.calls,
             probes,
         };
         self.log(Fact::Decision(Box::new(DecisionFact {

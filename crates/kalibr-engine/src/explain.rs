@@ -113,7 +113,7 @@ pub struct PathName {
     pub path_id: PathId,
     /// Its model; empty when the goal no longer knows the path.
     pub model: String,
-    /// Its model, tools and params in short.
+    /// Its model, and what sets it apart, in short.
     pub label: String,
 }
 

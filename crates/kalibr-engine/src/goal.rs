@@ -20,6 +20,7 @@ use kalibr_upstream::Prices;
 use rpds::HashTrieMapSync;
 use serde::{Deserialize, Serialize};
 
+use crate::call_rules::CallRules;
 use crate::calls::{Calls, Expected, Outlook};
 use crate::freeze::Frozen;
 use crate::table::{PathKnown, Table};
@@ -96,6 +97,8 @@ pub struct GoalSettings {
     /// See [`ChoiceRules::guarantee`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guarantee: Option<Guarantee>,
+    /// How hard a request is tried.
+    pub calls: CallRules,
 }
 
 impl Default for GoalSettings {
@@ -115,6 +118,7 @@ impl Default for GoalSettings {
             baseline: None,
             holdout: rules.holdout,
             guarantee: rules.guarantee,
+            calls: CallRules::default(),
         }
     }
 }
@@ -127,7 +131,9 @@ impl GoalSettings {
                 "half_life is 0 (forget nothing) or a number of graded attempts from 1 to 1e9".into(),
             );
         }
-        if let Some(problem) = self.rules().problem().or_else(|| self.user_cap.problem()) {
+        if let Some(problem) =
+            self.rules().problem().or_else(|| self.user_cap.problem()).or_else(|| self.calls.problem())
+        {
             return Some(problem.into());
         }
         if !(0.0..1.0).contains(&self.rollback_error) {
@@ -274,7 +280,7 @@ impl GoalState {
         self.record.paths.iter().find(|path| path.id == id)
     }
 
-    /// A path's model, tools and params in short; its id when the goal no longer has it.
+    /// A path's model, and what sets it apart, in short; its id when the goal no longer has it.
     pub(crate) fn label(&self, id: PathId) -> String {
         self.path(id).map_or_else(|| id.to_string(), |path| path.spec.label())
     }

@@ -47,7 +47,7 @@ pub struct RollbackInfo {
 pub struct GoalPath {
     /// Its identity.
     pub path_id: PathId,
-    /// Its model, tools and params in short.
+    /// Its model, and what sets it apart, in short.
     pub label: String,
     /// Model, tools and params.
     #[serde(flatten)]

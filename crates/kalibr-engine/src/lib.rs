@@ -42,6 +42,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 mod bucket;
+mod call_rules;
 mod calls;
 mod classifier;
 mod clock;
@@ -73,8 +74,10 @@ mod sessions;
 mod table;
 mod texts;
 mod traces;
+mod walk;
 
 pub use bucket::bucket_of;
+pub use call_rules::CallRules;
 pub use classifier::{ClassifierConfig, ClassifierInfo, ClassifierSetup, TurnText, Unsure};
 pub use clock::{Clock, moment};
 pub use complete::{CompleteRequest, Completion, CompletionStream};

@@ -4,6 +4,7 @@
 //! process finds out for itself, and starts with what the ledger knows of the last hours, of all processes' attempts.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use kalibr_core::availability::{
@@ -128,6 +129,12 @@ impl Outages {
     pub(crate) fn is_free(&self, goal: &Goal, path: PathId, model: &str) -> bool {
         let blocked = self.now();
         blocked.is_empty() || blocked.is_free(&self.call(goal, path, model), self.clock.now())
+    }
+
+    /// How long a path asks to be left alone; `None` where it is down, and a probe is to find out how long.
+    pub(crate) fn rest(&self, goal: &Goal, path: PathId, model: &str) -> Option<Duration> {
+        let left = self.now().rest(&self.call(goal, path, model), self.clock.now())?;
+        Some(Duration::from_micros(left.unsigned_abs()))
     }
 
     /// Nothing more is to come of these permits.

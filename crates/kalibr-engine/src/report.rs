@@ -333,9 +333,7 @@ impl Engine {
         };
         let alike = |path: &PathSpec, model: &str| path.model.rsplit('/').next() == Some(model);
         let mut paths: Vec<_> = goal.record.paths.iter().filter(|path| path.enabled).collect();
-        paths.sort_by_key(|path| {
-            path.id != called.id() && !(path.spec.tools.is_empty() && path.spec.params.is_empty())
-        });
+        paths.sort_by_key(|path| path.id != called.id() && !path.spec.is_plain());
         let find = |model: &str| {
             let first = |fits: &dyn Fn(&PathSpec, &str) -> bool| {
                 paths.iter().find(|path| fits(&path.spec, model)).map(|path| path.id)

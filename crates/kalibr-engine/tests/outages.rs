@@ -59,7 +59,13 @@ fn name(goal: usize) -> Goal {
 
 fn put(engine: &Engine, goal: usize, models: &[&str]) {
     let paths: Vec<_> = models.iter().map(|model| PathSpec::model(model).unwrap()).collect();
-    engine.put_goal(&name(goal), &GoalSettings::default(), &paths, PathUpdate::Replace).unwrap();
+    let settings = GoalSettings { calls: each_path_once(), ..GoalSettings::default() };
+    engine.put_goal(&name(goal), &settings, &paths, PathUpdate::Replace).unwrap();
+}
+
+/// No second call hides what became of the first.
+fn each_path_once() -> CallRules {
+    CallRules { longest_wait_ms: 0, ..CallRules::default() }
 }
 
 fn request(goal: usize) -> CompleteRequest {
@@ -434,7 +440,7 @@ async fn a_clock_that_is_set_back_by_years_neither_locks_a_provider_nor_fails_a_
 fn put_with_risk(engine: &Engine, goal: usize, models: &[&str], risk: &[(&str, Risk)]) {
     let paths: Vec<_> = models.iter().map(|model| PathSpec::model(model).unwrap()).collect();
     let risk = risk.iter().map(|(model, risk)| ((*model).to_owned(), *risk)).collect();
-    let settings = GoalSettings { risk, ..GoalSettings::default() };
+    let settings = GoalSettings { risk, calls: each_path_once(), ..GoalSettings::default() };
     engine.put_goal(&name(goal), &settings, &paths, PathUpdate::Replace).unwrap();
 }
 

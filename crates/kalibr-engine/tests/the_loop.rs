@@ -36,7 +36,10 @@ fn goal() -> Goal {
 
 fn put(engine: &Engine, models: &[&str]) {
     let paths: Vec<_> = models.iter().map(|model| PathSpec::model(model).unwrap()).collect();
-    engine.put_goal(&goal(), &GoalSettings::default(), &paths, PathUpdate::Replace).unwrap();
+    // No second call of a path hides what became of the first.
+    let calls = CallRules { longest_wait_ms: 0, ..CallRules::default() };
+    let settings = GoalSettings { calls, ..GoalSettings::default() };
+    engine.put_goal(&goal(), &settings, &paths, PathUpdate::Replace).unwrap();
 }
 
 async fn ask(engine: &Engine) -> Result<Completion, CompleteError> {

@@ -7,6 +7,7 @@ mod failed;
 mod relay;
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -38,6 +39,7 @@ const ATTEMPT: HeaderName = HeaderName::from_static("x-kalibr-attempt");
 const RISK: &str = "x-kalibr-risk";
 const MAX_COST: &str = "x-kalibr-max-cost-usd";
 const MAX_LATENCY: &str = "x-kalibr-max-latency-ms";
+const TIMEOUT: &str = "x-kalibr-timeout-ms";
 
 /// Longest user id; it is only hashed, and the bound keeps a text from being one.
 pub(crate) const LONGEST_USER: usize = 200;
@@ -58,7 +60,8 @@ pub(crate) async fn complete(
         Some(goal) => {
             let goal = Goal::new(goal).map_err(|error| ApiError::field("model", error.to_string()))?;
             let decide = asked(&app.engine, goal, &headers)?;
-            routed(&app.engine, CompleteRequest { decide, body: request, timeout: None }).await
+            let timeout = timeout(&headers)?;
+            routed(&app.engine, CompleteRequest { decide, body: request, timeout }).await
         }
         None => passed(&app.engine, &request).await,
     };
@@ -121,6 +124,15 @@ fn asked(engine: &Engine, goal: Goal, headers: &HeaderMap) -> Result<DecideReque
         user: user.map(|user| engine.user_hash(user)),
         ..DecideRequest::of(goal)
     })
+}
+
+/// How long the caller waits for an answer, or for the beginning of a stream.
+fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
+    let form = "a whole number of milliseconds above 0, such as 30000";
+    match parsed(headers, TIMEOUT, form)? {
+        Some(0) => Err(ApiError::field(TIMEOUT, format!("{TIMEOUT} is {form}; send one or none"))),
+        ms => Ok(ms.map(Duration::from_millis)),
+    }
 }
 
 /// A header's text; an empty one is as good as none.

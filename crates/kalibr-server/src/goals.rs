@@ -85,6 +85,7 @@ const OBJECTIVE: &str = r#"objective is one of {"mode": "cheapest_within", "delt
 const LIMITS: &str = r#"limits is an object with any of max_cost_usd, max_latency_ms, min_quality, and slo such as {"latency_ms": 2000, "probability": 0.95}"#;
 const RISK: &str = r#"risk is an object from a path's model or id to "low", "medium" or "high", such as {"lab/new": "high"}"#;
 const GUARANTEE: &str = r#"guarantee is an object such as {"loss": 0.1, "error": 0.05, "stretch": 25}"#;
+const CALLS: &str = "calls is an object with any of attempts, attempt_timeout_ms, timeout_ms, backoff_ms, longest_wait_ms and hedge_after_ms, all whole numbers";
 const USER_CAP: &str =
     "user_cap is a number of decisions a day (0: no cap), or an object of decisions and window_seconds";
 
@@ -123,6 +124,7 @@ fn read(mut body: Fields) -> Result<GoalConfig, ApiError> {
         guarantee: shaped(&mut body, "guarantee", GUARANTEE)?,
         user_cap: shaped(&mut body, "user_cap", USER_CAP)?,
         rollback_error: body.number("rollback_error")?,
+        calls: shaped(&mut body, "calls", CALLS)?,
     };
     body.none_left_but(&[])?;
     Ok(goal)

@@ -5,6 +5,7 @@
 //! provider untouched. [`ChatRequest::apply`] gives a new request and shares the unchanged values, so one request can
 //! be tried on one path after another.
 
+mod prompt;
 mod tools;
 
 use std::borrow::Cow;
@@ -154,6 +155,8 @@ impl ChatRequest {
     /// - The path's tools: names select from the tools that the caller offers, objects are offered in addition. A name
     ///   that the caller does not offer is only a label; if all names are labels, the caller's tools stay. A tool that
     ///   `tool_choice` demands stays too.
+    /// - The path's `system` takes the place of the system messages that the caller begins with, and its `template` is put
+    ///   around the text of the last user message.
     /// - A stream is asked to report its usage, unless caller or path set `stream_options`.
     ///
     /// The request itself is unchanged: apply it to the next path when this one fails.
@@ -179,6 +182,9 @@ impl ChatRequest {
             if path.tools.iter().any(serde_json::Value::is_object) {
                 sent.from_path.push(Arc::from("tools"));
             }
+        }
+        if let Some(messages) = self.get("messages").and_then(|messages| prompt::apply(path, messages)) {
+            sent.set("messages", messages);
         }
         if sent.is_stream() && sent.get("stream_options").is_none_or(|options| options.get() == "null") {
             sent.set("stream_options", raw(r#"{"include_usage":true}"#.to_owned()));

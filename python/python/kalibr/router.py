@@ -28,8 +28,10 @@ class Router:
 
     Args:
         goal: a task with one success criterion, such as `"research_summary"`. At most 200 bytes, no slashes.
-        paths: what this router chooses from: models (`"gpt-4o-mini"`), or dicts with `model` and perhaps `tools` and
-            `params` (`{"model": "gpt-4o-mini", "params": {"temperature": 0}}`). They are added to the goal, which is
+        paths: what this router chooses from: models (`"gpt-4o-mini"`), or dicts with `model` and perhaps `tools`,
+            `params` (`{"model": "gpt-4o-mini", "params": {"temperature": 0}}`), `system` (a system prompt in place of
+            the caller's, which `{{system}}` in it stands for) and `template` (put around the last user message, which
+            `{{input}}` in it stands for). They are added to the goal, which is
             made where needed; paths that others gave it stay and are not this router's to choose. `None`: those that
             the goal has already.
         success_when: tells from the answer's text (tool calls as JSON where there is none) whether it succeeded. Runs
@@ -325,7 +327,7 @@ def _paths_json(paths: Sequence[Path] | Path) -> str:
     try:
         return json.dumps([dict(path) if isinstance(path, Mapping) else path for path in listed], allow_nan=False)
     except (TypeError, ValueError):
-        raise GoalError("paths is a list of models and of dicts with model, tools and params, all plain JSON") from None
+        raise GoalError("paths is a list of models and of dicts with model, tools, params, system and template, all plain JSON") from None
 
 
 def _body(messages: Sequence[Any], stream: bool, params: dict[str, Any]) -> bytes:

@@ -83,6 +83,13 @@ impl Blocked {
         self.gates(call).all(|(_, gate)| gate.state(now) == State::Up)
     }
 
+    /// How long until a call may be made without a permit to probe, in microseconds: 0 for now. `None` where that is for
+    /// a probe to find out.
+    pub fn rest(&self, call: &Call<'_>, now: Timestamp) -> Option<i64> {
+        self.gates(call)
+            .try_fold(0, |longest: i64, (_, gate)| gate.is_held.then(|| longest.max(gate.left(now))))
+    }
+
     /// Nothing more is to come of these probes of a call. Those whose breaker has not moved since are given back for
     /// another request to try: nothing came of them.
     pub fn settle(&self, call: &Call<'_>, probes: &[Probe]) {

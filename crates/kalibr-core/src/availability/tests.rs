@@ -249,6 +249,8 @@ fn a_limited_rate_is_waited_for_as_asked_and_does_not_count_against_the_next_hal
     let limited = Heard { retry_after: Some(20 * SECOND), ..world.heard(Outcome::Limited) };
     world.take("m", &limited);
     assert_eq!(world.says("m"), "its model asked to be left alone, next try in 20 s");
+    let rest = |world: &World| world.availability.blocked().rest(&world.call("m"), Timestamp(world.now));
+    assert_eq!(rest(&world), Some(20 * SECOND));
     assert!(world.may("sibling"));
     assert_eq!(world.mean("m"), before);
     world.now += 20 * SECOND;
@@ -264,6 +266,8 @@ fn a_limit_that_does_not_end_opens_the_breaker_and_a_wait_of_a_day_is_looked_at_
         world.hear("m", Outcome::Limited);
     }
     assert_eq!(world.says("m"), "its model is down, next try in 1 s");
+    // When it will be back nobody said.
+    assert_eq!(world.availability.blocked().rest(&world.call("m"), Timestamp(world.now)), None);
     assert_eq!(world.mean("m"), 1.0);
     world.now += SECOND;
     let day = Heard { retry_after: Some(86_400 * SECOND), ..world.heard(Outcome::Limited) };

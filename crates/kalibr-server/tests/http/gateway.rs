@@ -150,3 +150,28 @@ async fn a_goal_that_wants_it_classes_requests_and_the_answer_says_how() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_prompts_of_one_model_are_two_paths_and_each_sends_its_own() {
+    let answer = Script::answer("200 OK", "content-type: application/json\r\n", r#"{"choices":[{}]}"#);
+    let provider = Provider::start(&[("m", answer)]).await;
+    let paths = json!([
+        { "model": "raw/m", "system": "{{system}} Be brief.", "template": "Q: {{input}}" },
+        { "model": "raw/m", "system": "Think first." },
+    ]);
+    let kalibr = Kalibr::with_paths(&provider.config(), paths).await;
+    let messages =
+        json!([{ "role": "system", "content": "Be kind." }, { "role": "user", "content": "Hello" }]);
+    let mut sent = std::collections::BTreeSet::new();
+    for _ in 0..20 {
+        let question = json!({ "model": "goal:g", "messages": messages });
+        let reply = kalibr.client.post("/v1/chat/completions", question).await;
+        let body = provider.seen().pop().unwrap();
+        let texts: Vec<_> =
+            body["messages"].as_array().unwrap().iter().map(|m| m["content"].clone()).collect();
+        sent.insert((reply.header("x-kalibr-path").unwrap().to_owned(), json!(texts).to_string()));
+    }
+    let mut texts: Vec<_> = sent.iter().map(|(_, texts)| texts.as_str()).collect();
+    texts.sort_unstable();
+    assert_eq!(texts, [r#"["Be kind. Be brief.","Q: Hello"]"#, r#"["Think first.","Hello"]"#]);
+}

@@ -1,6 +1,7 @@
 //! The server as its clients meet it: real sockets, a real ledger, providers that are simulated or scripted.
 
 mod bad_input;
+mod calls;
 mod classify;
 mod client;
 mod decisions;

@@ -43,7 +43,7 @@ pub(crate) struct Provider {
 }
 
 impl Provider {
-    /// Answers each model by its script.
+    /// Answers each model by its script; one that is named several times by these scripts in turn, and then by the last.
     pub(crate) async fn start(scripts: &[(&str, Script)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
@@ -59,8 +59,13 @@ impl Provider {
                         return;
                     };
                     let model = body["model"].as_str().unwrap().to_owned();
-                    noted.lock().unwrap().push(body);
-                    let (_, script) = scripts.iter().find(|(name, _)| *name == model).unwrap();
+                    let call = {
+                        let mut noted = noted.lock().unwrap();
+                        noted.push(body);
+                        noted.iter().filter(|body| body["model"] == *model).count() - 1
+                    };
+                    let of_model: Vec<_> = scripts.iter().filter(|(name, _)| *name == model).collect();
+                    let (_, script) = of_model[call.min(of_model.len() - 1)];
                     for piece in &script.pieces {
                         _ = stream.write_all(piece.as_bytes()).await;
                         tokio::time::sleep(script.pause).await;

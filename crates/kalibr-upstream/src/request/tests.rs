@@ -186,3 +186,60 @@ proptest! {
         prop_assert_eq!(order, all.into_iter().map(|(key, _)| key).collect::<Vec<_>>());
     }
 }
+
+/// The messages that a path sends of these.
+fn messages_of(path_json: Value, messages: &Value) -> Value {
+    let body = json!({ "model": "goal:g", "messages": messages }).to_string();
+    let sent = ChatRequest::parse(body.as_bytes()).unwrap().apply(&path(path_json), "m");
+    serde_json::from_str(sent.get("messages").unwrap().get()).unwrap()
+}
+
+#[test]
+fn a_paths_system_prompt_takes_the_place_of_the_callers_or_stands_around_it() {
+    let asked = json!([
+        { "role": "developer", "content": "Be kind." },
+        { "role": "system", "content": [{ "type": "text", "text": "Be true." }] },
+        { "role": "user", "content": "Hi", "name": "ann" },
+        { "role": "system", "content": "It is late." },
+    ]);
+    let rest = json!([asked[2], asked[3]]);
+    let sent = |system: &str, asked: &Value| messages_of(json!({ "model": "m", "system": system }), asked);
+    let with = |prompt: Value| json!([prompt, rest[0], rest[1]]);
+    assert_eq!(sent("Be brief.", &asked), with(json!({ "role": "developer", "content": "Be brief." })));
+    assert_eq!(
+        sent("Be brief. {{system}}", &asked),
+        with(json!({ "role": "developer", "content": "Be brief. Be kind.\n\nBe true." }))
+    );
+    assert_eq!(sent("Be brief.", &rest), with(json!({ "role": "system", "content": "Be brief." })));
+    // Nothing is sent where nothing is to be said.
+    assert_eq!((sent("", &asked), sent("{{system}}", &rest)), (rest.clone(), rest));
+}
+
+#[test]
+fn a_paths_template_is_put_around_the_text_of_the_last_user_message() {
+    let sent =
+        |messages: Value| messages_of(json!({ "model": "m", "template": "Q: {{input}}\nA:" }), &messages);
+    let picture = json!({ "type": "image_url", "image_url": { "url": "data:image/png;base64,AA==" } });
+    let text = |text: &str| json!({ "type": "text", "text": text });
+    let user = |content: Value| json!({ "role": "user", "content": content, "name": "ann" });
+    let said = json!({ "role": "assistant", "content": "Yes?" });
+    assert_eq!(
+        sent(json!([user(json!("one")), said, user(json!("two"))])),
+        json!([user(json!("one")), said, user(json!("Q: two\nA:"))])
+    );
+    assert_eq!(
+        sent(json!([user(json!([text("a"), picture, text("b")]))])),
+        json!([user(json!([text("Q: a"), picture, text("b\nA:")]))])
+    );
+    assert_eq!(sent(json!([user(json!([picture]))])), json!([user(json!([picture, text("Q: \nA:")]))]));
+    // Nobody asked anything.
+    assert_eq!(sent(json!([said])), json!([said]));
+}
+
+#[test]
+fn messages_that_are_none_go_to_the_provider_as_they_are() {
+    for odd in [json!([3]), json!([{ "content": "no role" }]), json!([{ "role": "user", "content": 7 }])] {
+        let path = json!({ "model": "m", "template": "{{input}}!" });
+        assert_eq!(messages_of(path, &odd), odd);
+    }
+}
