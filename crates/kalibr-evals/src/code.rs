@@ -7,6 +7,8 @@
 
 #[cfg(feature = "code")]
 mod grammar;
+#[cfg(feature = "code")]
+mod sql;
 
 use crate::contract::ContractError;
 use crate::json::{Fence, fences};
@@ -156,6 +158,8 @@ impl Parser {
         match language {
             Language::Json => json(code),
             #[cfg(feature = "code")]
+            Language::Sql => sql::parse(code),
+            #[cfg(feature = "code")]
             language => grammar::parse(code, language, &mut self.steps),
             #[cfg(not(feature = "code"))]
             _ => Parsed::Skipped(Skip::NotBuilt),
@@ -271,7 +275,7 @@ pub(crate) fn check_fences(text: &str) -> Finding {
 /// What was typed and printed at a prompt is no program.
 fn is_session(code: &str) -> bool {
     let code = code.trim_start();
-    [">>> ", "In [", "$ ", "% ", "sqlite> ", "postgres=#", "mysql> "]
+    [">>> ", "In [", "$ ", "% ", "\\", "sqlite> ", "postgres=#", "mysql> "]
         .iter()
         .any(|prompt| code.starts_with(prompt))
 }

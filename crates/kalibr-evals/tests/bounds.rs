@@ -86,6 +86,8 @@ fn code_that_is_hard_to_parse_is_given_up() {
         ("java", "A<B<C>>(x->{"),
         ("c", "(a)(b)*&-{if("),
         ("sql", "SELECT (SELECT a, b FROM (c WHERE "),
+        ("sql", "("),
+        ("sql", "SELECT 1 + 1;\n"),
         ("sql", "a, b and c or "),
         ("bash", "$(a `b ${c[<(d "),
         ("bash", "<<EOF\n$(\n"),

@@ -1,4 +1,4 @@
-//! The grammars (tree-sitter). `tree-sitter-sequel` is the maintained grammar of SQL; JSON needs none.
+//! The grammars (tree-sitter).
 
 use std::ops::ControlFlow;
 
@@ -17,9 +17,8 @@ fn grammar(language: Language) -> Option<Grammar> {
         Language::Go => tree_sitter_go::LANGUAGE,
         Language::Java => tree_sitter_java::LANGUAGE,
         Language::C => tree_sitter_c::LANGUAGE,
-        Language::Sql => tree_sitter_sequel::LANGUAGE,
         Language::Shell => tree_sitter_bash::LANGUAGE,
-        Language::Json => return None,
+        Language::Sql | Language::Json => return None,
     };
     Some(grammar.into())
 }
@@ -44,13 +43,30 @@ pub(super) fn parse(code: &str, language: Language, steps: &mut u32) -> Parsed {
         parser.parse_with_options(&mut |at, _| bytes.get(at..).unwrap_or_default(), None, Some(options));
     match tree {
         None => Parsed::Skipped(Skip::TooLarge),
+        // What a preprocessor makes of it is not known: half of the C in use does not parse before.
+        Some(tree) if tree.root_node().has_error() && language == Language::C && has_macros(code) => {
+            Parsed::Skipped(Skip::NotKnown)
+        }
         Some(tree) if tree.root_node().has_error() => Parsed::Broken,
         Some(tree) => Parsed::Fine { acts: acts(&tree) },
     }
 }
 
+/// Whether C defines or seems to use macros, or speaks to one compiler.
+fn has_macros(code: &str) -> bool {
+    let directive = |line: &str| {
+        let rest = line.trim_start().strip_prefix('#').map(str::trim_start);
+        rest.is_some_and(|rest| ["define", "if", "elif", "else"].iter().any(|word| rest.starts_with(word)))
+    };
+    let shouts = |word: &str| {
+        word.len() > 3 && word.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+    };
+    let mut words = code.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    code.lines().any(directive) || words.any(|word| word.starts_with("__") || shouts(word))
+}
+
 /// Parts of the names of nodes, in any of the grammars, that stand for something done or declared.
-const ACTS: [&str; 20] = [
+const ACTS: [&str; 15] = [
     "call",
     "assignment",
     "definition",
@@ -66,11 +82,6 @@ const ACTS: [&str; 20] = [
     "return_",
     "lambda",
     "macro",
-    "select",
-    "insert",
-    "create",
-    "update",
-    "delete",
 ];
 
 /// How many nodes are looked at: whatever acts does so early.

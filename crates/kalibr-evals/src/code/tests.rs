@@ -98,6 +98,8 @@ fn prose_and_refusals_are_no_code() {
         "Use a hash map; it is faster.",
         "Yes: a list.",
         "Paris, France",
+        "Call me (maybe).",
+        "call me(maybe)",
         "not bad",
         "- first, make a list;\n- then sort it (twice);\n- done = good",
         "Of course! Here is how to do it:\n\n1. Open the file.\n2. Read it (line by line).",
@@ -136,6 +138,12 @@ fn blocks_that_nobody_asked_for_are_left_alone() {
     assert_eq!(
         check("```ts\nlet x: A = 1;\n```\n```tsx\nlet y = <a/>;\n```", &wanted(&["typescript"])),
         Finding::Passed
+    );
+    let macros = "```c\n#define LOOP for (;;)\nint f(void) { LOOP { } }\n```";
+    assert_eq!(
+        check_fences(macros),
+        Finding::NotApplicable(Skip::NotKnown),
+        "a preprocessor makes code of it"
     );
     assert_eq!(check_fences("no code at all"), Finding::NotApplicable(Skip::Nothing));
     assert_eq!(check_fences("```haskell\nx\n```"), Finding::NotApplicable(Skip::Nothing));
