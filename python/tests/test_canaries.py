@@ -33,10 +33,10 @@ TRACE = "0123456789abcdef0123456789abcdef"
 
 # fmt: off
 FIELDS = [
-    "action_type", "at", "baseline", "category", "comment", "confidence", "dimension", "dimensions", "edit_diff",
-    "edit_ratio", "edited_output", "exploration_cap", "failure_reason", "floor", "goal", "guarantee", "half_life",
-    "holdout", "id", "limits", "meta_prompt_id", "metadata", "model", "momentum", "objective", "output", "paths",
-    "pipeline_step", "prompt", "raw_evidence", "reason", "risk", "risk_delta", "rollback_error", "run_id",
+    "action_type", "at", "baseline", "category", "comment", "confidence", "contract", "dimension", "dimensions",
+    "edit_diff", "edit_ratio", "edited_output", "exploration_cap", "failure_reason", "floor", "goal", "guarantee",
+    "half_life", "holdout", "id", "limits", "meta_prompt_id", "metadata", "model", "momentum", "objective", "output",
+    "paths", "pipeline_step", "prompt", "raw_evidence", "reason", "risk", "risk_delta", "rollback_error", "run_id",
     "satisfied", "score", "session_id", "session_momentum", "signal_source", "signal_type", "signals", "step_name",
     "strength", "success", "tenant_id", "trace_id", "type", "user_cap", "user_message", "messages", "stream",
     "tools", "user",

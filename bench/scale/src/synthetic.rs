@@ -243,6 +243,15 @@ impl Ledger for Synthetic {
         Ok(None)
     }
 
+    fn failed_checks(
+        &self,
+        _: GoalId,
+        _: u32,
+        _: &mut dyn FnMut(PathId, Option<u64>),
+    ) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn attempts_since(&self, _: Timestamp, _: &mut dyn FnMut(PastAttempt)) -> Result<(), StoreError> {
         Ok(())
     }

@@ -20,6 +20,7 @@ use kalibr_upstream::{
     Answer, AnswerStream, Blame, ChatRequest, Ending, Failure, StreamEnd, Target, Upstream, Usage,
 };
 
+use crate::checks::Awaited;
 use crate::decide::{DecideRequest, Decision};
 use crate::engine::Engine;
 use crate::error::CompleteError;
@@ -239,6 +240,9 @@ fn watched(
         let bytes = watched.stream.next().await;
         if let Some(bytes) = bytes {
             watched.answer.see(&bytes);
+            if let Some(awaited) = &mut watched.attempt.awaited {
+                awaited.see(&bytes);
+            }
             if let Some(gathering) = &mut gathering {
                 gathering.gathered.take(&bytes);
             }
@@ -265,6 +269,8 @@ pub(crate) struct Attempting {
     /// Whether its answer has begun: that it is available is known by then.
     began: bool,
     recorded: bool,
+    /// Of a goal with a contract: what its answer is held against.
+    awaited: Option<Box<Awaited>>,
 }
 
 impl Attempting {
@@ -288,7 +294,14 @@ impl Attempting {
             probes,
             began: false,
             recorded: false,
+            awaited: None,
         }
+    }
+
+    /// Its answer is to be held against the goal's contract.
+    pub(crate) fn asks(&mut self, body: &ChatRequest) {
+        let goal = self.engine.learned().goal(self.goal.as_str());
+        self.awaited = goal.map(|goal| Awaited::new(goal, body.clone()));
     }
 
     /// The answer has begun to come. It may take minutes, and others need not wait for its end to know.
@@ -299,10 +312,17 @@ impl Attempting {
     }
 
     fn answered(mut self, status: u16, usage: Option<Usage>, text: Option<Text>) {
+        let whole = match &text {
+            Some(Text::Answer(body)) => Some(body.clone()),
+            _ => None,
+        };
         if let Some(text) = text {
             self.engine.hand_over(self.trace, PrintOf::Answer(self.index), text);
         }
         self.record(Reply::Answered, Said { status: Some(status), usage, ..Said::default() });
+        if let Some(awaited) = self.awaited.take() {
+            self.engine.hand_to_check(self.trace, self.index, awaited, whole);
+        }
     }
 
     /// Another attempt answered first, and nobody saw what came of this one. It took at least as long as it has until now,

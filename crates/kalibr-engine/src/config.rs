@@ -11,6 +11,7 @@
 //! objective = { mode = "cheapest_within", delta = 0.05 }
 //! limits = { max_cost_usd = 0.02, slo = { latency_ms = 3000 } }
 //! calls = { attempts = 3, timeout_ms = 60000, hedge_after_ms = 4000 }
+//! contract = { preset = "research", language = "en", sections = ["Summary", "Sources"] }
 //!
 //! # Nine of ten verdicts on follow-up messages that become signals are to be right; fewer become some at 0.95.
 //! [turns]
@@ -40,6 +41,7 @@ use kalibr_core::ids::Goal;
 use kalibr_core::objective::{Limits, Objective, Price};
 use kalibr_core::path::PathSpec;
 use kalibr_core::safety::{Guarantee, Risk, UserCap};
+use kalibr_evals::ContractSpec;
 use kalibr_signals::turn::DEFAULT_PRECISION;
 use kalibr_upstream::{ProviderConfig, Providers, ProvidersConfig, Upstream};
 use serde::Deserialize;
@@ -124,6 +126,8 @@ pub struct GoalConfig {
     pub rollback_error: Option<f64>,
     /// See [`GoalSettings::calls`].
     pub calls: Option<CallRules>,
+    /// See [`GoalSettings::contract`].
+    pub contract: Option<ContractSpec>,
 }
 
 impl GoalConfig {
@@ -145,6 +149,7 @@ impl GoalConfig {
             user_cap: self.user_cap.unwrap_or(default.user_cap),
             rollback_error: self.rollback_error.unwrap_or(default.rollback_error),
             calls: self.calls.unwrap_or(default.calls),
+            contract: self.contract.clone(),
         }
     }
 }
@@ -217,7 +222,11 @@ impl Config {
 /// What a TOML error says, without what the file holds: a line, a value, or a key that stands where a name should may
 /// be a secret.
 pub fn toml_problem(error: &toml::de::Error) -> String {
-    let said = error.message();
+    serde_problem(error.message())
+}
+
+/// As [`toml_problem`], of serde's own message.
+pub fn serde_problem(said: &str) -> String {
     let expected = |said: &str| said.rsplit_once(", expected ").map(|(_, rest)| rest.to_owned());
     for (kind, ours) in
         [("invalid type", "a value of the wrong type"), ("invalid value", "a value that cannot be")]

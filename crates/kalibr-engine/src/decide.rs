@@ -109,6 +109,8 @@ pub struct Decision {
     pub(crate) last_resort: Vec<(PathId, Arc<PathSpec>)>,
     /// How hard it is tried.
     pub(crate) calls: CallRules,
+    /// Whether answers are held against a contract.
+    pub(crate) has_contract: bool,
     /// It is the one request that tries whether these are back.
     pub(crate) probes: Vec<Probe>,
 }
@@ -217,6 +219,7 @@ impl Engine {
             fallbacks: shown.fallbacks(path_id),
             last_resort,
             calls: goal.settings.calls,
+            has_contract: goal.settings.contract.is_some(),
             probes,
         };
         self.log(Fact::Decision(Box::new(DecisionFact {

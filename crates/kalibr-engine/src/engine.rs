@@ -13,6 +13,7 @@ use kalibr_signals::turn::Thresholds;
 use kalibr_store::{Ack, Fact, Ledger, PathUpdate, SqliteLedger, StoreError, Writer, WriterConfig};
 use kalibr_upstream::{Prices, Upstream};
 
+use crate::checks::Checker;
 use crate::classifier::{Classifier, ClassifierSetup};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -119,6 +120,7 @@ struct Inner {
     traces: Traces,
     thresholds: Thresholds,
     printer: Printer,
+    checker: Checker,
 }
 
 impl Drop for Inner {
@@ -197,6 +199,7 @@ impl Engine {
             Writer::start(Arc::clone(&ledger), config.writer, move || clock.now(), move |_| wake.wake())
                 .map_err(EngineError::Thread)?;
         let printer = Printer::start(&hash_key).map_err(EngineError::Thread)?;
+        let checker = Checker::start().map_err(EngineError::Thread)?;
         let writer = Arc::new(writer);
         let classifier = config
             .classifier
@@ -241,6 +244,7 @@ impl Engine {
             draws: AtomicU64::new(0),
             traces: Traces::new(),
             printer,
+            checker,
             thresholds: config.thresholds,
         })))
     }
@@ -317,7 +321,7 @@ impl Engine {
     /// `patience`.
     pub fn flush(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
-        if !self.0.printer.settle(patience) {
+        if !(self.0.checker.settle(patience) && self.0.printer.settle(patience)) {
             return false;
         }
         let slot = Arc::new((Mutex::new(None), Condvar::new()));
@@ -350,9 +354,9 @@ impl Engine {
         if let Some(classifier) = &self.0.classifier {
             classifier.close(patience / 2);
         }
-        let settled = self.0.printer.settle(deadline.saturating_duration_since(Instant::now()));
-        let left = deadline.saturating_duration_since(Instant::now());
-        let written = self.0.writer.close(left) && settled;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let settled = self.0.checker.settle(left()) & self.0.printer.settle(left());
+        let written = self.0.writer.close(left()) && settled;
         self.0.learned.stop();
         self.0.keeper.stop();
         for thread in [&self.0.refresher, &self.0.keeping] {
@@ -385,6 +389,7 @@ impl Engine {
             refreshed: self.0.learned.refreshed(),
             alive: self.0.writer.is_alive()
                 && self.0.printer.is_alive()
+                && self.0.checker.is_alive()
                 && refresher.as_ref().is_some_and(|thread| !thread.is_finished()),
         }
     }
@@ -427,6 +432,10 @@ impl Engine {
 
     pub(crate) fn outages(&self) -> &Outages {
         &self.0.outages
+    }
+
+    pub(crate) fn checker(&self) -> &Checker {
+        &self.0.checker
     }
 
     pub(crate) fn printer(&self) -> &Printer {

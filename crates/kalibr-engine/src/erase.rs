@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use kalibr_core::evidence::Source;
 use kalibr_core::ids::{Bucket, Goal, KeyedHash, PathId, Pipeline, SignalId, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
+use kalibr_evals::Reason;
 use kalibr_store::{
     AttemptFact, Considered, DecisionFact, DecisionKind, Held, HeldPiece, HeldRun, PrintOf, SignalRecord,
     StepFact, StoreError, TextKind, TextRecord, Whose,
 };
 use serde::Serialize;
 
+use crate::checks::failed;
 use crate::clock::rfc3339;
 use crate::engine::{Engine, GOAL_PATIENCE, patiently};
 use crate::error::ExportError;
@@ -197,6 +199,8 @@ enum Record<'r> {
         prompt_tokens: Option<u32>,
         completion_tokens: Option<u32>,
         latency_ms: Option<u32>,
+        /// `null` where none was made.
+        failed_checks: Option<Vec<Reason>>,
         at: String,
     },
     Signal {
@@ -246,7 +250,7 @@ fn records(piece: &HeldPiece) -> Vec<Record<'_>> {
 
 fn of_run(run: &HeldRun) -> Vec<Record<'_>> {
     let decision = run.decision.iter().map(|(fact, goal)| decision(fact, goal));
-    let attempts = run.attempts.iter().map(attempt);
+    let attempts = run.attempts.iter().map(|fact| attempt(fact, &run.failed_checks));
     let signals = run.signals.iter().map(|record| signal(Some(run.trace), record));
     let texts = run.texts.iter().map(|record| text(Some(run.trace), record));
     let prints = run.fingerprints.iter().map(|(of, print)| fingerprint(run.trace, *of, print));
@@ -275,7 +279,7 @@ fn decision<'r>(fact: &'r DecisionFact, goal: &'r Goal) -> Record<'r> {
     }
 }
 
-fn attempt(fact: &AttemptFact) -> Record<'_> {
+fn attempt<'r>(fact: &'r AttemptFact, failed_checks: &[(u16, u64)]) -> Record<'r> {
     Record::Attempt {
         trace_id: fact.trace,
         index: fact.index,
@@ -290,6 +294,7 @@ fn attempt(fact: &AttemptFact) -> Record<'_> {
         prompt_tokens: fact.prompt_tokens,
         completion_tokens: fact.completion_tokens,
         latency_ms: fact.latency_ms,
+        failed_checks: failed(fact.index, failed_checks),
         at: rfc3339(fact.at),
     }
 }

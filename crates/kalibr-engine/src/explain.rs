@@ -7,9 +7,11 @@ use kalibr_core::ids::{Bucket, Goal, PathId, Pipeline, SignalId, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
 use kalibr_core::safety::Side;
 use kalibr_core::trace::{Attempt, Trace};
+use kalibr_evals::Reason;
 use kalibr_store::{AttemptFact, DecisionKind, DecisionRecord, Scope, StoreError, TextKind, TextRecord};
 use serde::Serialize;
 
+use crate::checks::failed;
 use crate::clock::rfc3339;
 use crate::confidence::{ChangeInfo, Conclusion, conclude};
 use crate::engine::Engine;
@@ -158,6 +160,8 @@ pub struct AttemptView {
     pub cost_usd: Option<f64>,
     /// Milliseconds to the end of the answer.
     pub latency_ms: Option<u32>,
+    /// Why its answer breaks the goal's contract; empty where it keeps it, `null` where it was not held against one.
+    pub failed_checks: Option<Vec<Reason>>,
     /// The source that decides what the attempt counts for; `null` while nobody graded it.
     pub graded_by: Option<Source>,
     /// How well the answer served by that source, in 0..=1.
@@ -283,6 +287,7 @@ impl Engine {
                     completion_tokens: fact.completion_tokens,
                     cost_usd: goal.as_ref().and_then(|goal| self.cost(goal, fact)),
                     latency_ms: fact.latency_ms,
+                    failed_checks: failed(fact.index, &record.failed_checks),
                     graded_by: winner.map(|(source, _)| source),
                     strength: winner.map(|(_, strength)| strength.get()),
                 }

@@ -1,8 +1,8 @@
 //! A goal in memory: its paths, its policy tables, its epoch clock.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use foldhash::fast::RandomState;
@@ -15,6 +15,7 @@ use kalibr_core::posterior::{LearnerConfig, Posterior, Subject, posteriors};
 use kalibr_core::reliability::Reliability;
 use kalibr_core::rules::{ChoiceRules, Standing};
 use kalibr_core::safety::{Guarantee, Risk, Side, UserCap};
+use kalibr_evals::{Contract, ContractSpec};
 use kalibr_store::{GoalRecord, Marks, PathRecord};
 use kalibr_upstream::Prices;
 use rpds::HashTrieMapSync;
@@ -99,6 +100,9 @@ pub struct GoalSettings {
     pub guarantee: Option<Guarantee>,
     /// How hard a request is tried.
     pub calls: CallRules,
+    /// What answers must look like: each that does not is evidence of the structural source against its path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contract: Option<ContractSpec>,
 }
 
 impl Default for GoalSettings {
@@ -119,6 +123,7 @@ impl Default for GoalSettings {
             holdout: rules.holdout,
             guarantee: rules.guarantee,
             calls: CallRules::default(),
+            contract: None,
         }
     }
 }
@@ -135,6 +140,9 @@ impl GoalSettings {
             self.rules().problem().or_else(|| self.user_cap.problem()).or_else(|| self.calls.problem())
         {
             return Some(problem.into());
+        }
+        if let Some(Err(error)) = self.contract.clone().map(Contract::new) {
+            return Some(format!("contract: {error}"));
         }
         if !(0.0..1.0).contains(&self.rollback_error) {
             return Some("rollback_error is a probability from 0 (never roll back) to 1, and below 1".into());
@@ -220,6 +228,8 @@ pub(crate) struct GoalState {
     tables: ArcSwap<Tables>,
     pub(crate) epochs: Arc<EpochClock>,
     prices: Arc<Prices>,
+    /// Made ready when the first answer is held against it.
+    contract: OnceLock<Option<Contract>>,
 }
 
 impl GoalState {
@@ -233,8 +243,8 @@ impl GoalState {
         record.paths.shrink_to_fit();
         let frozen =
             record.frozen.as_mut().and_then(|freeze| Frozen::read(&std::mem::take(&mut freeze.known)));
-        let (unknown, tables) = (ArcSwapOption::empty(), ArcSwap::default());
-        let goal = Self { record, settings, frozen, seq, unknown, tables, epochs, prices };
+        let (unknown, tables, contract) = (ArcSwapOption::empty(), ArcSwap::default(), OnceLock::new());
+        let goal = Self { record, settings, frozen, seq, unknown, tables, epochs, prices, contract };
         if let Some(frozen) = &goal.frozen {
             let table = |key: TableKey| {
                 let table = goal.frozen_table(frozen, Some(&key));
@@ -243,6 +253,13 @@ impl GoalState {
             goal.tables.store(Arc::new(frozen.keys().map(table).collect()));
         }
         goal
+    }
+
+    /// What its answers are held against.
+    pub(crate) fn contract(&self) -> Option<&Contract> {
+        // One that this version cannot use was written by another: its answers go unchecked.
+        let ready = || self.settings.contract.clone().and_then(|spec| Contract::new(spec).ok());
+        self.contract.get_or_init(ready).as_ref()
     }
 
     /// Whether it learns nothing.

@@ -3,9 +3,10 @@
 use kalibr_core::confidence::Interval;
 use kalibr_core::ids::{Bucket, Goal, PathId, Pipeline};
 use kalibr_core::path::PathSpec;
-use kalibr_store::Scope;
+use kalibr_store::{Scope, StoreError};
 use serde::Serialize;
 
+use crate::checks::PathChecks;
 use crate::clock::rfc3339;
 use crate::confidence::{ChangeInfo, Conclusion, conclude};
 use crate::engine::Engine;
@@ -28,6 +29,9 @@ pub struct GoalInfo {
     pub reset_at: Option<String>,
     /// Whether it was rolled back to its baseline.
     pub rolled_back: Option<RollbackInfo>,
+    /// How its paths' answers keep its contract, where that was asked for: see [`Engine::with_checks`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<PathChecks>,
     /// What was learned, by pipeline and bucket; first without a pipeline.
     pub learned: Vec<LearnedScope>,
 }
@@ -115,6 +119,14 @@ impl Engine {
         self.learned().goal(name.as_str()).map(|goal| info(&goal, self.learned()))
     }
 
+    /// A goal with how its paths' answers keep its contract: see [`Engine::checks`], which blocks on the ledger.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot be read.
+    pub fn with_checks(&self, goal: GoalInfo) -> Result<GoalInfo, StoreError> {
+        Ok(GoalInfo { checks: self.checks(&goal.name)?, ..goal })
+    }
+
     /// The paths of all goals that route, by name, without what was learned of them.
     pub fn all_paths(&self) -> Vec<(Goal, Vec<GoalPath>)> {
         self.learned().goals().iter().map(|goal| (goal.record.name.clone(), paths(goal))).collect()
@@ -156,6 +168,7 @@ fn info(goal: &GoalState, learned: &Learned) -> GoalInfo {
             at: rfc3339(rolled_back.at),
             baseline_better_by: rolled_back.lower,
         }),
+        checks: Vec::new(),
         learned: tables.into_iter().map(|(key, table)| scope(goal, key, &table, learned)).collect(),
     }
 }

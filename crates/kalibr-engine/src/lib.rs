@@ -44,6 +44,7 @@
 mod bucket;
 mod call_rules;
 mod calls;
+mod checks;
 mod classifier;
 mod clock;
 mod complete;
@@ -78,11 +79,12 @@ mod walk;
 
 pub use bucket::bucket_of;
 pub use call_rules::CallRules;
+pub use checks::{PathChecks, ReasonCount};
 pub use classifier::{ClassifierConfig, ClassifierInfo, ClassifierSetup, TurnText, Unsure};
 pub use clock::{Clock, moment};
 pub use complete::{CompleteRequest, Completion, CompletionStream};
 pub use confidence::{ChangeInfo, Conclusion};
-pub use config::{Config, GoalConfig, TurnsConfig, toml_problem};
+pub use config::{Config, GoalConfig, TurnsConfig, serde_problem, toml_problem};
 pub use decide::{DecideRequest, Decision, Reason};
 pub use doctor::{Checkup, WrongCounter, checkup};
 pub use edit::Edit;
@@ -104,6 +106,7 @@ pub use sessions::SessionsConfig;
 pub use table::Fallbacks;
 
 pub use kalibr_core as core;
+pub use kalibr_evals as evals;
 pub use kalibr_signals as signals;
 pub use kalibr_store::{Fact, Held, PathUpdate, Receipt, StoreError, TextKind, Whose, WriterConfig};
 pub use kalibr_upstream as upstream;

@@ -29,7 +29,7 @@ use kalibr_upstream::ChatRequest;
 use crate::engine::Engine;
 use crate::report::{PrivateText, Run};
 use recent::{Known, Recent};
-pub(crate) use text::Streamed;
+pub(crate) use text::{Streamed, prompt};
 
 /// Most bytes of texts that wait. What does not fit leaves no fingerprint, which is counted.
 const WAITING: usize = 32 << 20;

@@ -173,13 +173,17 @@ impl Walk {
         let index = self.attempts;
         self.attempts += 1;
         let probes = std::mem::take(&mut self.decision.probes);
-        let attempt = Attempting::start(engine, &self.decision, &self.scope, index, (path_id, &path), probes);
+        let mut attempt =
+            Attempting::start(engine, &self.decision, &self.scope, index, (path_id, &path), probes);
         // A path whose model nobody serves fails like a provider that is down.
         let call = engine
             .upstream()
             .resolve(&path.model)
             .map(|target| {
                 let body = body.apply(&path, &target.model);
+                if self.decision.has_contract {
+                    attempt.asks(&body);
+                }
                 call(engine.upstream().clone(), target, body)
             })
             .map_err(|error| Failure::new(FailureCategory::ProviderError, Blame::Path, error.to_string()));

@@ -5,7 +5,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use kalibr_engine::core::ids::Goal;
 use kalibr_engine::core::path::PathSpec;
-use kalibr_engine::{Engine, GoalConfig, GoalError, GoalInfo, PathUpdate};
+use kalibr_engine::evals::ContractSpec;
+use kalibr_engine::{Engine, GoalConfig, GoalError, GoalInfo, PathUpdate, serde_problem};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -19,7 +20,13 @@ pub(crate) async fn list(State(app): State<App>) -> Response {
 }
 
 pub(crate) async fn one(State(app): State<App>, Id(name): Id<Goal>) -> Result<Json<GoalInfo>, ApiError> {
-    app.engine.goal(&name).map(Json).ok_or_else(|| unknown(&name))
+    let goal = app.engine.goal(&name).ok_or_else(|| unknown(&name))?;
+    if goal.settings.contract.is_none() {
+        return Ok(Json(goal));
+    }
+    let look = move || app.engine.with_checks(goal);
+    let goal = tokio::task::spawn_blocking(look).await.map_err(|error| ApiError::internal(&error))??;
+    Ok(Json(goal))
 }
 
 pub(crate) async fn put(
@@ -99,6 +106,20 @@ fn shaped<T: DeserializeOwned>(
     body.take(field).map(read).transpose()
 }
 
+/// A contract has too many keys to list: of a slip serde's complaint is told, without what was sent.
+fn contract(body: &mut Fields) -> Result<Option<ContractSpec>, ApiError> {
+    let read = |value| {
+        serde_json::from_value(value).map_err(|error| {
+            let problem = serde_problem(&error.to_string());
+            ApiError::field(
+                "contract",
+                format!("contract is an object such as {{\"json\": \"bare\"}}: {problem}"),
+            )
+        })
+    };
+    body.take("contract").map(read).transpose()
+}
+
 fn read(mut body: Fields) -> Result<GoalConfig, ApiError> {
     let paths = required("paths", body.list("paths")?)?;
     let paths = paths.into_iter().enumerate().map(|(index, path)| {
@@ -125,6 +146,7 @@ fn read(mut body: Fields) -> Result<GoalConfig, ApiError> {
         user_cap: shaped(&mut body, "user_cap", USER_CAP)?,
         rollback_error: body.number("rollback_error")?,
         calls: shaped(&mut body, "calls", CALLS)?,
+        contract: contract(&mut body)?,
     };
     body.none_left_but(&[])?;
     Ok(goal)

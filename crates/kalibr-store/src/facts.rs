@@ -115,6 +115,17 @@ pub struct AttemptFact {
     pub at: Timestamp,
 }
 
+/// Which checks of its goal's contract the answer of an attempt failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckedFact {
+    /// The decision.
+    pub trace: TraceId,
+    /// The attempt. Of one that the ledger does not hold nothing is kept.
+    pub index: u16,
+    /// The reasons, as bits of a number; 0 where it failed none.
+    pub failed: u64,
+}
+
 /// What a signal speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum About {
@@ -260,6 +271,8 @@ pub enum Fact {
     Decision(Box<DecisionFact>),
     /// What came of a call.
     Attempt(AttemptFact),
+    /// Which checks its answer failed.
+    Checked(CheckedFact),
     /// What a user did, or a check found.
     Signal(SignalFact),
     /// A signal was withdrawn; it may arrive later, and then counts nothing.

@@ -266,6 +266,8 @@ pub struct DecisionRecord {
     pub beyond_cap: bool,
     /// Its attempts, by index; `at` is when the decision was made while nothing more is known of one.
     pub attempts: Vec<AttemptFact>,
+    /// Which checks their answers failed, by index, as [`crate::CheckedFact`] had it; only of those that were checked.
+    pub failed_checks: Vec<(u16, u64)>,
     /// Its signals, by the time they came in.
     pub signals: Vec<SignalRecord>,
     /// All counters of its goal, pipeline and bucket, read in the same moment.
@@ -390,6 +392,18 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::Unavailable`] when it may be tried again.
     fn decision(&self, trace: TraceId) -> Result<Option<DecisionRecord>, StoreError>;
+
+    /// Hands over the answered attempts of a goal's latest `decisions`, each with the checks that it failed, as
+    /// [`crate::CheckedFact`] had it; `None` where none was made.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when it may be tried again. What was handed over by then is to be thrown away.
+    fn failed_checks(
+        &self,
+        goal: GoalId,
+        decisions: u32,
+        take: &mut dyn FnMut(PathId, Option<u64>),
+    ) -> Result<(), StoreError>;
 
     /// Hands over the attempts of all goals that ended at or after `at` and were answered or failed, by when they ended.
     /// Looks at every attempt there is: for the start of a process.

@@ -18,8 +18,8 @@ mod writer;
 
 pub use error::StoreError;
 pub use facts::{
-    About, AnchorFact, AttemptFact, Considered, DecisionFact, DecisionKind, EndedFact, Fact, GoalId, Marks,
-    PrintFact, PrintOf, Receipt, SessionStep, SessionTrail, SignalFact, StepFact, TextFact,
+    About, AnchorFact, AttemptFact, CheckedFact, Considered, DecisionFact, DecisionKind, EndedFact, Fact,
+    GoalId, Marks, PrintFact, PrintOf, Receipt, SessionStep, SessionTrail, SignalFact, StepFact, TextFact,
 };
 pub use ledger::{
     CallRecord, Change, Changes, Committed, CounterRow, DecisionRecord, Freeze, GoalChange, GoalChanged,

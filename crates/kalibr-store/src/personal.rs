@@ -119,6 +119,8 @@ pub struct HeldRun {
     pub decision: Option<(DecisionFact, Goal)>,
     /// Its attempts, by index.
     pub attempts: Vec<AttemptFact>,
+    /// Which checks their answers failed, by index, as [`crate::CheckedFact`] had it.
+    pub failed_checks: Vec<(u16, u64)>,
     /// Its signals, by the time they came in.
     pub signals: Vec<SignalRecord>,
     /// Its texts, by the time they came in.

@@ -100,7 +100,7 @@ impl Shared {
 /// Whether a fact is of the log, which nobody waits for, or evidence.
 fn is_log(fact: &Fact) -> bool {
     match fact {
-        Fact::Decision(_) | Fact::Attempt(_) | Fact::Print(_) | Fact::Text(_) => true,
+        Fact::Decision(_) | Fact::Attempt(_) | Fact::Checked(_) | Fact::Print(_) | Fact::Text(_) => true,
         Fact::Signal(_) | Fact::Withdrawal(..) | Fact::Anchor(_) | Fact::Step(_) | Fact::Ended(_) => false,
     }
 }

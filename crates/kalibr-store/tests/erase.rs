@@ -509,6 +509,7 @@ impl<'f> Mine<'f> {
         match fact {
             Fact::Decision(decision) => self.traces.contains(&decision.trace),
             Fact::Attempt(attempt) => self.traces.contains(&attempt.trace),
+            Fact::Checked(checked) => self.traces.contains(&checked.trace),
             Fact::Anchor(anchor) => self.traces.contains(&anchor.trace),
             Fact::Signal(signal) => self.is_said(signal.about, signal.signal.at, signal.received_at),
             Fact::Text(text) => self.is_said(text.about, text.at, text.at),

@@ -9,14 +9,20 @@ use kalibr_engine::core::confidence::{Interval, IntervalKind};
 use kalibr_engine::core::moved::What;
 use kalibr_engine::core::safety::Side;
 use kalibr_engine::{
-    ChangeInfo, ClassifierInfo, Engine, Explanation, GoalInfo, LearnedScope, NotCounted, ProviderInfo,
+    ChangeInfo, ClassifierInfo, Engine, Explanation, GoalInfo, LearnedScope, NotCounted, PathChecks,
+    ProviderInfo,
 };
 
 /// Nothing is queued by reading: closing is quick.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) fn goals(engine: Option<&Engine>, json: bool) -> anyhow::Result<ExitCode> {
-    let goals = engine.map(Engine::goals).unwrap_or_default();
+    let goals = engine.map_or_else(
+        || Ok(Vec::new()),
+        |engine| {
+            engine.goals().into_iter().map(|goal| engine.with_checks(goal)).collect::<Result<Vec<_>, _>>()
+        },
+    )?;
     let providers = engine.map(Engine::providers).unwrap_or_default();
     let classifier = engine.and_then(Engine::classifier);
     engine.map(|engine| engine.close(PATIENCE));
@@ -50,6 +56,9 @@ fn goal_text(goal: &GoalInfo) -> String {
             rolled_back.at, rolled_back.baseline_better_by, goal.name
         );
     }
+    for checks in goal.checks.iter().filter(|checks| checks.failed > 0) {
+        let _ = writeln!(text, "  {}", checks_text(checks));
+    }
     for scope in &goal.learned {
         let place = scope_name(scope);
         if !place.is_empty() {
@@ -78,6 +87,17 @@ fn goal_text(goal: &GoalInfo) -> String {
         }
     }
     text
+}
+
+/// How a path breaks the contract.
+fn checks_text(checks: &PathChecks) -> String {
+    let PathChecks { label, checked, failed, reasons, .. } = checks;
+    let reasons: Vec<String> =
+        reasons.iter().map(|one| format!("{} {}", one.reason.as_str(), one.count)).collect();
+    format!(
+        "breaks the contract in {failed} of its latest {checked} answers ({})   {label}",
+        reasons.join(", ")
+    )
 }
 
 /// The last change of each thing that changed, the latest first; the level begins with a mark, for somebody should look.
@@ -221,6 +241,14 @@ fn explanation_text(e: &Explanation) -> String {
             _ => "; nobody graded it yet".to_owned(),
         };
         let _ = writeln!(text, "  {}. {}: {outcome}{latency}{served}{graded}", a.index, a.path.label);
+        match a.failed_checks.as_deref() {
+            Some([]) => text += "     keeps the contract\n",
+            Some(reasons) => {
+                let reasons: Vec<&str> = reasons.iter().map(|reason| reason.as_str()).collect();
+                let _ = writeln!(text, "     breaks the contract: {}", reasons.join(", "));
+            }
+            None => {}
+        }
     }
     text += if e.evidence.is_empty() { "no evidence yet\n" } else { "evidence, as it came\n" };
     for s in &e.evidence {

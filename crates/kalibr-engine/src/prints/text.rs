@@ -101,7 +101,7 @@ impl Content {
 }
 
 /// The last message of the user's.
-pub(super) fn prompt(body: &ChatRequest) -> Option<String> {
+pub(crate) fn prompt(body: &ChatRequest) -> Option<String> {
     let messages: Vec<Message<'_>> = serde_json::from_str(body.get("messages")?.get()).ok()?;
     messages.into_iter().rfind(|message| message.role == "user")?.content.text()
 }

@@ -4,6 +4,7 @@ mod bad_input;
 mod calls;
 mod classify;
 mod client;
+mod contracts;
 mod decisions;
 mod failures;
 mod gateway;

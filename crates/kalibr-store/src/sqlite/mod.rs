@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use kalibr_core::ids::{Goal, KeyedHash, Timestamp, TraceId};
+use kalibr_core::ids::{Goal, KeyedHash, PathId, Timestamp, TraceId};
 use kalibr_core::path::PathSpec;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
@@ -35,13 +35,14 @@ use crate::ledger::{
 use crate::personal::{Erased, HeldPiece, Leftovers, Whose};
 
 /// Schema versions, oldest first: `user_version` counts how many of them a file has been through.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("schema.sql"),
     include_str!("safety.sql"),
     include_str!("prints.sql"),
     include_str!("sessions.sql"),
     include_str!("privacy.sql"),
     include_str!("withdrawn.sql"),
+    include_str!("checks.sql"),
 ];
 
 /// The version since which the counters mean the same: what an older version counted is counted again.
@@ -306,6 +307,15 @@ impl Ledger for SqliteLedger {
             let transaction = connection.transaction()?;
             read::decision(&transaction, trace)
         })
+    }
+
+    fn failed_checks(
+        &self,
+        goal: GoalId,
+        decisions: u32,
+        take: &mut dyn FnMut(PathId, Option<u64>),
+    ) -> Result<(), StoreError> {
+        self.with(&self.reader, |connection| outcomes::failed_checks(connection, goal, decisions, take))
     }
 
     fn attempts_since(&self, at: Timestamp, take: &mut dyn FnMut(PastAttempt)) -> Result<(), StoreError> {

@@ -5,7 +5,11 @@ use kalibr_core::outcome::{FailureCategory, Reply};
 use rusqlite::Connection;
 
 use super::{Problem, codec};
+use crate::facts::GoalId;
 use crate::ledger::PastAttempt;
+
+/// How many decisions of any goal are looked through for each that is wanted of one.
+const LOOKED_AT: u32 = 20;
 
 pub(super) fn since(
     connection: &Connection,
@@ -35,6 +39,27 @@ pub(super) fn since(
             latency_ms: row.get(6)?,
             at: Timestamp(row.get(7)?),
         });
+    }
+    Ok(())
+}
+
+pub(super) fn failed_checks(
+    connection: &Connection,
+    goal: GoalId,
+    decisions: u32,
+    take: &mut dyn FnMut(PathId, Option<u64>),
+) -> Result<(), Problem> {
+    // The latest of all goals are looked through, as no index leads to those of one: as many times as many as are wanted.
+    let mut statement = connection.prepare_cached(
+        "SELECT a.path, a.failed_checks
+         FROM (SELECT trace FROM (SELECT trace, goal, rowid AS place FROM decisions ORDER BY rowid DESC LIMIT ?3)
+               WHERE goal = ?1 ORDER BY place DESC LIMIT ?2) AS d
+         JOIN attempts AS a ON a.trace = d.trace WHERE a.reply = ?4",
+    )?;
+    let looked_at = decisions.saturating_mul(LOOKED_AT);
+    let mut rows = statement.query(rusqlite::params![goal.0, decisions, looked_at, Reply::Answered as u8])?;
+    while let Some(row) = rows.next()? {
+        take(PathId::from_bytes(row.get(0)?), row.get::<_, Option<i64>>(1)?.map(|bits| bits as u64));
     }
     Ok(())
 }

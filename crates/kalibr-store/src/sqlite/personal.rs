@@ -111,6 +111,7 @@ pub(super) fn held(connection: &mut Connection, traces: &[TraceId]) -> Result<Ve
             trace: *trace,
             decision: read::decided(&transaction, *trace)?,
             attempts: read::attempts(&transaction, *trace)?,
+            failed_checks: read::failed_checks(&transaction, *trace)?,
             signals: read::signals(&transaction, *trace)?,
             texts: texts(&transaction, "trace = ?1", [trace.as_bytes()])?,
             fingerprints: prints::all_of(&transaction, *trace)?,

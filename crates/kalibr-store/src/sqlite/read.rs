@@ -241,6 +241,7 @@ pub(super) fn decision(connection: &Connection, trace: TraceId) -> Result<Option
         goal,
         beyond_cap,
         attempts: attempts(connection, trace)?,
+        failed_checks: failed_checks(connection, trace)?,
         signals: signals(connection, trace)?,
         counters: counters(connection, &decision)?,
         texts: personal::texts(connection, "trace = ?1", [trace.as_bytes()])?,
@@ -280,6 +281,15 @@ pub(super) fn decided(
         marks: Marks { frozen: row.get(5)?, rolled_back: row.get(14)?, side: Side::from_code(row.get(15)?) },
     };
     Ok(Some((decision, goal_name(&row.get::<_, String>(16)?)?)))
+}
+
+pub(super) fn failed_checks(connection: &Connection, trace: TraceId) -> Result<Vec<(u16, u64)>, Problem> {
+    let sql =
+        "SELECT idx, failed_checks FROM attempts WHERE trace = ?1 AND failed_checks NOT NULL ORDER BY idx";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows =
+        statement.query_map([trace.as_bytes()], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn attempts(connection: &Connection, trace: TraceId) -> Result<Vec<AttemptFact>, Problem> {

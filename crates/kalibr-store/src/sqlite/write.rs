@@ -8,7 +8,8 @@ use super::batch::Batch;
 use super::cap::Place;
 use super::{CHANGES_KEPT, Problem, UNJOINED_MICROS, codec, prints, read, session};
 use crate::facts::{
-    About, AnchorFact, AttemptFact, DecisionFact, DecisionKind, Fact, Receipt, SignalFact, TextFact,
+    About, AnchorFact, AttemptFact, CheckedFact, DecisionFact, DecisionKind, Fact, Receipt, SignalFact,
+    TextFact,
 };
 use crate::ledger::Committed;
 
@@ -19,6 +20,7 @@ pub(super) fn commit(transaction: &Transaction<'_>, facts: &[Fact]) -> Result<Co
         receipts.push(match fact {
             Fact::Decision(decision) => append_decision(&mut batch, decision)?,
             Fact::Attempt(attempt) => append_attempt(&mut batch, attempt)?,
+            Fact::Checked(checked) => append_checked(transaction, *checked)?,
             Fact::Signal(signal) => append_signal(&mut batch, signal)?,
             Fact::Withdrawal(id, at) => append_withdrawal(&mut batch, id, *at)?,
             Fact::Anchor(anchor) => append_anchor(&mut batch, anchor)?,
@@ -143,6 +145,18 @@ fn append_attempt(batch: &mut Batch<'_>, attempt: &AttemptFact) -> Result<Receip
         duplicate: changed == 0,
         joined: decided_at(batch.transaction, attempt.trace)?.is_some(),
         trace: Some(attempt.trace),
+        ..Receipt::default()
+    })
+}
+
+/// It counts nothing: what does is the signal that says so.
+fn append_checked(transaction: &Transaction<'_>, checked: CheckedFact) -> Result<Receipt, Problem> {
+    transaction
+        .prepare_cached("UPDATE attempts SET failed_checks = ?3 WHERE trace = ?1 AND idx = ?2")?
+        .execute(params![checked.trace.as_bytes(), checked.index, checked.failed as i64])?;
+    Ok(Receipt {
+        joined: decided_at(transaction, checked.trace)?.is_some(),
+        trace: Some(checked.trace),
         ..Receipt::default()
     })
 }
