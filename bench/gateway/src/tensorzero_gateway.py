@@ -8,7 +8,11 @@ from tensorzero.tensorzero import _start_http_gateway
 
 async def main() -> None:
     gateway = await _start_http_gateway(
-        config_file=sys.argv[1], clickhouse_url=None, postgres_url=None, valkey_url=None, async_setup=True
+        config_file=sys.argv[1],
+        clickhouse_url=None,
+        postgres_url=None,
+        valkey_url=None,
+        async_setup=True,
     )
     print(f"listening on {gateway.base_url}", flush=True)
     await asyncio.Event().wait()

@@ -79,7 +79,7 @@ async fn an_action_overrules_what_the_user_said() {
     let kalibr = kalibr().await;
     run(&kalibr, json!({ "goal": "g", "model": "lab/one" })).await;
     turn(&kalibr, "This is wrong, try again.").await;
-    let body = json!({ "action_type": "output_used_verbatim", "edit_diff": "@@ -1 +1 @@\n-a\n+b\n" });
+    let body = json!({ "action_type": "output_used_verbatim" });
     let said = kalibr.client.post("/v1/sessions/s-1/actions", body).await.ok(200);
     assert_eq!(said["joined"], true);
     let attempt = kalibr.decision("s-1").await["attempts"][0].clone();
