@@ -11,6 +11,7 @@
 mod recent;
 mod text;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -86,7 +87,7 @@ enum Job {
 pub(crate) struct Printer {
     jobs: Sender<Job>,
     key: Key,
-    recent: Mutex<Recent>,
+    recent: Arc<Mutex<Recent>>,
     waiting: AtomicUsize,
     dropped: AtomicU64,
     thread: JoinHandle<()>,
@@ -106,7 +107,7 @@ impl Printer {
         Ok(Self {
             jobs,
             key: Key::from(secret),
-            recent: Mutex::default(),
+            recent: Arc::default(),
             waiting: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
             thread,
@@ -120,6 +121,12 @@ impl Printer {
     /// Forgets the runs in memory: the ledger knows which of them are still there.
     pub(crate) fn forget(&self) {
         *self.recent() = Recent::default();
+    }
+
+    /// As [`Printer::forget`], for whoever hears that another process has erased something.
+    pub(crate) fn forgetting(&self) -> impl Fn() + Send + 'static {
+        let recent = Arc::clone(&self.recent);
+        move || *recent.lock().unwrap_or_else(PoisonError::into_inner) = Recent::default()
     }
 
     pub(crate) fn is_alive(&self) -> bool {
