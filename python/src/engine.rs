@@ -12,8 +12,8 @@ use kalibr_engine::core::rules::Asked;
 use kalibr_engine::signals::turn::{Thresholds, Verdict};
 use kalibr_engine::upstream::ChatRequest;
 use kalibr_engine::{
-    CompleteRequest, Completion, Config, DecideRequest, Decision, EngineConfig, Home, Run, TextKind,
-    TurnText, Whose,
+    CompleteRequest, Completion, Config, DecideRequest, Decision, EngineConfig, Home, Run, SignalMeta,
+    TextKind, TurnText, Whose,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};

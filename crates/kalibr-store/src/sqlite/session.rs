@@ -31,6 +31,14 @@ pub(super) fn append_step(batch: &Batch<'_>, fact: &StepFact) -> Result<Receipt,
     if withdrawn {
         return Ok(receipt);
     }
+    // Neither half of a message is taken whose signal's id another signal has.
+    let elsewhere = batch
+        .transaction
+        .prepare_cached("SELECT 1 FROM signals WHERE id = ?1 AND (source <> ?2 OR session IS NOT ?3)")?
+        .exists(params![fact.id.as_str(), Source::Turn as u8, fact.session.as_bytes()])?;
+    if elsewhere {
+        return Ok(Receipt { conflict: true, ..Receipt::default() });
+    }
     let inserted = batch
         .transaction
         .prepare_cached(
@@ -51,9 +59,14 @@ pub(super) fn append_step(batch: &Batch<'_>, fact: &StepFact) -> Result<Receipt,
 
 /// Whether another step has this one's id. As with signals, when it happened is not compared: a sender that gives no time
 /// sends another one with every try.
-pub(super) fn is_taken(transaction: &Transaction<'_>, fact: &StepFact) -> Result<bool, Problem> {
+fn is_taken(transaction: &Transaction<'_>, fact: &StepFact) -> Result<bool, Problem> {
     let stored = steps(transaction, "id = ?1", [fact.id.as_str()])?;
     Ok(stored.iter().any(|step| step.session != fact.session || step.read != fact.read))
+}
+
+/// Whether there is a step of this name.
+pub(super) fn has_step(transaction: &Transaction<'_>, id: &SignalId) -> Result<bool, Problem> {
+    Ok(transaction.prepare_cached("SELECT 1 FROM turns WHERE id = ?1")?.exists([id.as_str()])?)
 }
 
 /// A message was withdrawn: what the session said by it goes at once, the rest is found again.

@@ -1,5 +1,6 @@
 //! Appending facts. Each says first which decisions it touches: see [`Batch`].
 
+use kalibr_core::evidence::Voice;
 use kalibr_core::ids::{KeyedHash, SignalId, Timestamp, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -20,11 +21,7 @@ const LEFT_FOR: i64 = 24 * 3_600_000_000;
 pub(super) fn commit(transaction: &Transaction<'_>, facts: &[Fact]) -> Result<Committed, Problem> {
     let mut batch = Batch::new(transaction);
     let mut receipts = Vec::with_capacity(facts.len());
-    for (index, fact) in facts.iter().enumerate() {
-        if is_of_taken_message(transaction, facts, index, &receipts)? {
-            receipts.push(Receipt { conflict: true, ..Receipt::default() });
-            continue;
-        }
+    for fact in facts {
         receipts.push(match fact {
             Fact::Decision(decision) => append_decision(&mut batch, decision)?,
             Fact::Attempt(attempt) => append_attempt(&mut batch, attempt)?,
@@ -39,28 +36,6 @@ pub(super) fn commit(transaction: &Transaction<'_>, facts: &[Fact]) -> Result<Co
     }
     batch.finish()?;
     Ok(Committed { receipts, seq: read::last_change(transaction)? })
-}
-
-/// Whether a fact is half of a message, a signal and the step after it under one id, whose other half another has taken: both
-/// are taken or none is.
-fn is_of_taken_message(
-    transaction: &Transaction<'_>,
-    facts: &[Fact],
-    index: usize,
-    receipts: &[Receipt],
-) -> Result<bool, Problem> {
-    match (&facts[index], facts.get(index + 1)) {
-        (Fact::Signal(signal), Some(Fact::Step(step))) if signal.signal.id == step.id => {
-            session::is_taken(transaction, step)
-        }
-        (Fact::Step(step), _) => {
-            let before = index.checked_sub(1).map(|before| (&facts[before], &receipts[before]));
-            Ok(before.is_some_and(|(fact, receipt)| {
-                receipt.conflict && matches!(fact, Fact::Signal(signal) if signal.signal.id == step.id)
-            }))
-        }
-        _ => Ok(false),
-    }
 }
 
 fn append_decision(batch: &mut Batch<'_>, decision: &DecisionFact) -> Result<Receipt, Problem> {
@@ -186,6 +161,10 @@ pub(super) fn append_signal(batch: &mut Batch<'_>, fact: &SignalFact) -> Result<
     let signal = &fact.signal;
     if let Some(receipt) = known_signal(batch.transaction, fact)? {
         return Ok(receipt);
+    }
+    // What a message asserts comes before its step: a step that is there is another message's, which asserted nothing.
+    if signal.value.voice(signal.source) == Voice::Turn && session::has_step(batch.transaction, &signal.id)? {
+        return Ok(Receipt { conflict: true, ..Receipt::default() });
     }
     let (trace, session) = match fact.about {
         About::Trace(trace) => (Some(trace), None),
