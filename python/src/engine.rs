@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use kalibr_engine::core::ids::{Bucket, Goal, PathId, Pipeline, SessionId, Timestamp};
+use kalibr_engine::core::ids::{Bucket, Goal, PathId, Pipeline, SessionId, SignalId, Timestamp};
 use kalibr_engine::core::path::PathSpec;
 use kalibr_engine::core::rules::Asked;
 use kalibr_engine::signals::turn::{Thresholds, Verdict};
 use kalibr_engine::upstream::ChatRequest;
 use kalibr_engine::{
-    CompleteRequest, Completion, Config, DecideRequest, Decision, EngineConfig, Home, Run, TextKind,
-    TurnText, Whose,
+    CompleteRequest, Completion, Config, DecideRequest, Decision, EngineConfig, Home, Run, SignalMeta,
+    TextKind, TurnText, Whose,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -333,11 +333,13 @@ impl Engine {
     }
 
     /// Queues a text, where the operator keeps texts.
-    #[pyo3(signature = (kind, text, *, trace_id=None, session_id=None))]
+    #[pyo3(signature = (kind, text, *, signal_id=None, at=None, trace_id=None, session_id=None))]
     fn keep_text(
         &self,
         kind: &str,
         text: &str,
+        signal_id: Option<&str>,
+        at: Option<i64>,
         trace_id: Option<&str>,
         session_id: Option<&str>,
     ) -> PyResult<()> {
@@ -356,7 +358,8 @@ impl Engine {
             }
             (None, None) => return Ok(()),
         };
-        engine.keep_text(run, kind, text);
+        let id = signal_id.map(SignalId::new).transpose().map_err(errors::id)?;
+        engine.keep_text(run, kind, text, SignalMeta { id, at: at.map(Timestamp) });
         Ok(())
     }
 

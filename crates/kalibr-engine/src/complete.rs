@@ -26,7 +26,7 @@ use crate::engine::Engine;
 use crate::error::CompleteError;
 use crate::outages::FAIR_WAIT;
 use crate::prints::{Streamed, Text};
-use crate::report::Run;
+use crate::report::{Run, SignalMeta};
 use crate::texts::Gathered;
 use crate::walk::{Call, Served};
 
@@ -224,7 +224,8 @@ impl Gathering {
 
 impl Drop for Gathering {
     fn drop(&mut self) {
-        self.engine.keep_text(Run::Trace(self.trace), TextKind::Answer, self.gathered.text());
+        let said = SignalMeta::default();
+        self.engine.keep_text(Run::Trace(self.trace), TextKind::Answer, self.gathered.text(), said);
     }
 }
 

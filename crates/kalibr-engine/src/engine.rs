@@ -216,9 +216,10 @@ impl Engine {
             config.clock.clone(),
         )?;
         let (refreshing, tailed, clock) = (Arc::clone(&learned), Arc::clone(&ledger), config.clock.clone());
+        let forget = printer.forgetting();
         let refresher = std::thread::Builder::new()
             .name("kalibr-refresher".into())
-            .spawn(move || refreshing.run(&*tailed, &clock))
+            .spawn(move || refreshing.run(&*tailed, &clock, &forget))
             .map_err(EngineError::Thread)?;
         let keeper = Arc::new(Keeper::default());
         let (kept, forgetting, clock) = (Arc::clone(&keeper), Arc::clone(&ledger), config.clock.clone());
@@ -453,10 +454,6 @@ impl Engine {
 
     pub(crate) fn privacy(&self) -> Privacy {
         self.0.privacy
-    }
-
-    pub(crate) fn keeper(&self) -> &Keeper {
-        &self.0.keeper
     }
 
     /// Forgets what is due by now, as the engine does by itself every hour: texts whose days are over, and runs where

@@ -19,8 +19,9 @@ use crate::clock::rfc3339;
 use crate::engine::{Engine, GOAL_PATIENCE, patiently};
 use crate::error::ExportError;
 
-/// A ledger up to this size is copied anew while its caller waits: it takes a second or two.
-const SOON: u64 = 256 << 20;
+/// A ledger up to this size is copied anew at once: other writers wait for some 0.2 s. A larger one is in the background,
+/// for all that was erased within the hour together.
+const SOON: u64 = 32 << 20;
 /// A pause between two steps, in which others get hold of the ledger's lock.
 const BREATH: Duration = Duration::from_millis(4);
 
@@ -29,8 +30,9 @@ const BREATH: Duration = Duration::from_millis(4);
 pub struct Erasure {
     /// What is gone.
     pub held: Held,
-    /// Whether no file of the data folder holds a copy of it any more. Of a large ledger it takes a while longer: it is
-    /// done in the background by any process that is open, or by [`Engine::scrub`].
+    /// Whether no file of the data folder holds a copy of it any more. Of a ledger above 32 MB it takes longer: it is done
+    /// within the hour by any process that is open, or at once by [`Engine::scrub`]. Until then what is deleted is
+    /// overwritten where it was, but pages may hold copies from when SQLite moved rows between them.
     pub scrubbed: bool,
 }
 
@@ -46,7 +48,8 @@ impl Engine {
     /// until the process ends.
     ///
     /// # Errors
-    /// [`StoreError`] when the ledger cannot be written; a part may be gone by then.
+    /// [`StoreError::Behind`] when what was queued is not written in time; nothing is erased then. Another when the ledger
+    /// cannot be written; a part may be gone by then.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -67,7 +70,7 @@ impl Engine {
     pub fn erase(&self, whose: &Whose) -> Result<Erasure, StoreError> {
         // What the classifier model says after this of what was reported before it is not sent.
         self.forget_unsure();
-        self.flush(GOAL_PATIENCE);
+        self.settled()?;
         let due = self.clock().now();
         let mut held = Held::default();
         let seq = loop {
@@ -82,12 +85,14 @@ impl Engine {
         self.forget_unsure();
         let small = self.ledger().leftovers()?.is_none_or(|left| left.bytes <= SOON);
         let scrubbed = if small { self.scrub()? } else { false };
-        if !scrubbed {
-            self.keeper().wake();
-        }
         self.learned().wake_at_once();
         self.learned().wait_for(seq, Instant::now() + GOAL_PATIENCE);
         Ok(Erasure { held, scrubbed })
+    }
+
+    /// What was sent before is in the ledger, so that it is found there.
+    fn settled(&self) -> Result<(), StoreError> {
+        if self.flush(GOAL_PATIENCE) { Ok(()) } else { Err(StoreError::Behind) }
     }
 
     fn forget_unsure(&self) {
@@ -117,9 +122,9 @@ impl Engine {
     /// How much [`Engine::erase`] would erase. Blocks.
     ///
     /// # Errors
-    /// [`StoreError`] when the ledger cannot be read.
+    /// [`StoreError`] when the ledger cannot be read, or is [behind](StoreError::Behind).
     pub fn held(&self, whose: &Whose) -> Result<Held, StoreError> {
-        self.flush(GOAL_PATIENCE);
+        self.settled()?;
         let mut held = Held::default();
         self.ledger().held(whose, &mut |piece| match piece {
             HeldPiece::Run(run) => {
@@ -143,13 +148,13 @@ impl Engine {
     /// a `record`: `decision`, `attempt`, `signal`, `text`, `fingerprint` or `step`. Blocks.
     ///
     /// # Errors
-    /// [`ExportError`] when the ledger cannot be read, or `take` fails.
+    /// [`ExportError`] when the ledger cannot be read, is [behind](StoreError::Behind), or `take` fails.
     pub fn export(
         &self,
         whose: &Whose,
         take: &mut dyn FnMut(&str) -> io::Result<()>,
     ) -> Result<(), ExportError> {
-        self.flush(GOAL_PATIENCE);
+        self.settled()?;
         let mut wrong = None;
         self.ledger().held(whose, &mut |piece| {
             for record in records(&piece) {

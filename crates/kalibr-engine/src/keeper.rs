@@ -21,51 +21,35 @@ const BREATH: Duration = Duration::from_millis(4);
 /// Microseconds after which no file may hold a copy of what expired: copying a large ledger anew is not for every hour.
 const LEFT_FOR: i64 = 24 * 3_600_000_000;
 
-/// Wakes and stops the thread.
+/// Stops the thread.
 #[derive(Debug, Default)]
 pub(crate) struct Keeper {
-    state: Mutex<State>,
+    stopping: Mutex<bool>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    stopping: bool,
-    woken: bool,
-}
-
 impl Keeper {
-    /// Something is to be looked at soon.
-    pub(crate) fn wake(&self) {
-        self.set(|state| state.woken = true);
-    }
-
     pub(crate) fn stop(&self) {
-        self.set(|state| state.stopping = true);
-    }
-
-    fn set(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        *self.stopping.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.changed.notify_all();
     }
 
     fn is_stopping(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).stopping
+        *self.stopping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks every hour until it is stopped.
     pub(crate) fn run(&self, ledger: &dyn Ledger, privacy: Privacy, clock: &Clock) {
         let mut wait = FIRST;
         loop {
-            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let idle = |state: &mut State| !state.stopping && !state.woken;
-            let (mut state, _) =
-                self.changed.wait_timeout_while(state, wait, idle).unwrap_or_else(PoisonError::into_inner);
-            if state.stopping {
+            let stopping = self.stopping.lock().unwrap_or_else(PoisonError::into_inner);
+            let idle = |stopping: &mut bool| !*stopping;
+            let (stopping, _) =
+                self.changed.wait_timeout_while(stopping, wait, idle).unwrap_or_else(PoisonError::into_inner);
+            if *stopping {
                 return;
             }
-            state.woken = false;
-            drop(state);
+            drop(stopping);
             wait = match self.look(ledger, privacy, clock.now()) {
                 Ok(true) => LOOK,
                 Ok(false) => AGAIN,

@@ -64,6 +64,8 @@ pub(crate) struct Learned {
     progress: Mutex<Progress>,
     moved: Condvar,
     stopping: AtomicBool,
+    /// Somebody was erased, and what else is in memory is not forgotten yet.
+    erased: AtomicBool,
     /// How far the classifier model can be trusted on all answers taken together.
     turn_model: ArcSwap<Trust>,
 }
@@ -178,6 +180,7 @@ impl Learned {
             progress: Mutex::default(),
             moved: Condvar::new(),
             stopping: AtomicBool::new(false),
+            erased: AtomicBool::new(false),
             turn_model: ArcSwap::from_pointee(Reliability::default().overall(Voice::TurnModel)),
         };
         learned.reload(ledger, clock)?;
@@ -290,8 +293,8 @@ impl Learned {
         self.wake();
     }
 
-    /// Tails the ledger until [`Learned::stop`].
-    pub(crate) fn run(&self, ledger: &dyn Ledger, clock: &Clock) {
+    /// Tails the ledger until [`Learned::stop`]. When somebody was erased, by whichever process, it calls `forget`.
+    pub(crate) fn run(&self, ledger: &dyn Ledger, clock: &Clock, forget: &dyn Fn()) {
         // Whether a pass broke off in the middle, so that what is in memory is not to be trusted.
         let mut anew = false;
         // When the last pass that had work to do was over, and how long there is to be none after it.
@@ -329,6 +332,9 @@ impl Learned {
                 }
                 self.refresh(ledger, clock)
             });
+            if self.erased.swap(false, Ordering::Relaxed) {
+                forget();
+            }
             // Whatever was half taken in is read anew, from the ledger.
             anew = refreshed.as_ref().is_none_or(|refreshed| anew && refreshed.is_err());
             let mut progress = lock(&self.progress);
@@ -370,6 +376,8 @@ impl Learned {
             let since = lock(&self.progress).applied;
             match ledger.changes(since)? {
                 Changes::Dropped => {
+                    // What was dropped may have said so.
+                    self.erased.store(true, Ordering::Relaxed);
                     self.reload(ledger, clock)?;
                     any = true;
                 }
@@ -443,9 +451,13 @@ impl Learned {
             goals.put(GoalState::new(record, settings, epochs, Arc::clone(&self.prices), seq));
         }
         for change in changes {
-            if let Change::Count(row) = change {
-                kept.add(goals.numbered(row.scope.goal), &row);
-                dirty.insert(row.scope);
+            match change {
+                Change::Count(row) => {
+                    kept.add(goals.numbered(row.scope.goal), &row);
+                    dirty.insert(row.scope);
+                }
+                Change::Erased => self.erased.store(true, Ordering::Relaxed),
+                Change::Goal(_) => {}
             }
         }
         self.take_calls(&goals, kept, &mut dirty);

@@ -108,7 +108,7 @@ pub(crate) struct Printer {
     /// Whether the thread sleeps until it is woken, and does not look by itself.
     asleep: Arc<AtomicBool>,
     key: Key,
-    recent: Mutex<Recent>,
+    recent: Arc<Mutex<Recent>>,
     waiting: AtomicUsize,
     dropped: AtomicU64,
     thread: JoinHandle<()>,
@@ -131,7 +131,7 @@ impl Printer {
             jobs,
             asleep,
             key: Key::from(secret),
-            recent: Mutex::default(),
+            recent: Arc::default(),
             waiting: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
             thread,
@@ -156,6 +156,12 @@ impl Printer {
     /// Forgets the runs in memory: the ledger knows which of them are still there.
     pub(crate) fn forget(&self) {
         *self.recent() = Recent::default();
+    }
+
+    /// As [`Printer::forget`], for whoever hears that another process has erased something.
+    pub(crate) fn forgetting(&self) -> impl Fn() + Send + 'static {
+        let recent = Arc::clone(&self.recent);
+        move || *recent.lock().unwrap_or_else(PoisonError::into_inner) = Recent::default()
     }
 
     pub(crate) fn is_alive(&self) -> bool {

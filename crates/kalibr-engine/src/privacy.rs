@@ -12,7 +12,7 @@ use kalibr_store::{About, Fact, TextFact, TextKind};
 use serde::Deserialize;
 
 use crate::engine::Engine;
-use crate::report::Run;
+use crate::report::{Run, SignalMeta};
 
 const DAY: i64 = 24 * 3_600_000_000;
 
@@ -82,8 +82,9 @@ impl Engine {
         self.privacy().keep_text != KeepText::None
     }
 
-    /// A text, ready to be sent; `None` where texts are not kept, which is so unless the operator wants it.
-    pub fn text(&self, run: Run, kind: TextKind, text: &str) -> Option<Fact> {
+    /// A text, ready to be sent; `None` where texts are not kept, which is so unless the operator wants it. `said` is the
+    /// signal or message that it came with: it is of the run that it was said of then, and withdrawing takes it back too.
+    pub fn text(&self, run: Run, kind: TextKind, text: &str, said: SignalMeta) -> Option<Fact> {
         let privacy = self.privacy();
         let text = privacy.kept(text)?;
         let about = match run {
@@ -92,12 +93,13 @@ impl Engine {
         };
         let at = self.clock().now();
         let until = Timestamp(at.0.saturating_add(i64::from(privacy.keep_text_days) * DAY));
-        Some(Fact::Text(Box::new(TextFact { kind, text, about, at, until })))
+        let event_at = self.event_time(said.at);
+        Some(Fact::Text(Box::new(TextFact { kind, text, about, signal: said.id, event_at, at, until })))
     }
 
-    /// Queues a text, where texts are kept. It is in nobody's way: one that the queue cannot take is lost, and counted.
-    pub fn keep_text(&self, run: Run, kind: TextKind, text: &str) {
-        if let Some(fact) = self.text(run, kind, text) {
+    /// Queues a text, where texts are kept: see [`Engine::text`]. It is in nobody's way: one that the queue cannot take is lost, and counted.
+    pub fn keep_text(&self, run: Run, kind: TextKind, text: &str, said: SignalMeta) {
+        if let Some(fact) = self.text(run, kind, text, said) {
             let _ = self.append(fact, None);
         }
     }

@@ -166,7 +166,12 @@ fn read(trail: SessionTrail, idle: i64, now: Timestamp) -> Option<Fact> {
     said.reverse();
     said.sort_by(|a, b| a.id.cmp(&b.id));
     said.dedup_by(|later, first| later.id == first.id);
-    let through = found.through?;
+    let through = match found.through {
+        Some(through) => through,
+        // Its caller ended it so many steps ago that the end is not looked at any more.
+        None if trail.from > Timestamp(i64::MIN) => Timestamp(trail.from.0 - 1),
+        None => return None,
+    };
     Some(Fact::Ended(Box::new(EndedFact { trail, through, signs: said, received_at: now })))
 }
 

@@ -7,7 +7,7 @@ use kalibr_upstream::ChatRequest;
 use serde_json::Value;
 
 use crate::engine::Engine;
-use crate::report::Run;
+use crate::report::{Run, SignalMeta};
 
 /// Of a streamed answer no more is gathered.
 const LONGEST_STREAM: usize = 256 << 10;
@@ -19,7 +19,8 @@ impl Engine {
             return;
         }
         let messages = body.get("messages").and_then(|messages| serde_json::from_str(messages.get()).ok());
-        self.keep_text(Run::Trace(trace), TextKind::Prompt, &said(messages.as_ref().unwrap_or(&Value::Null)));
+        let asked = said(messages.as_ref().unwrap_or(&Value::Null));
+        self.keep_text(Run::Trace(trace), TextKind::Prompt, &asked, SignalMeta::default());
     }
 
     /// Keeps what it answered, where texts are kept.
@@ -30,7 +31,7 @@ impl Engine {
         let answer: Value = serde_json::from_slice(body).unwrap_or_default();
         let choices = answer["choices"].as_array().into_iter().flatten();
         let messages = Value::Array(choices.map(|choice| choice["message"].clone()).collect());
-        self.keep_text(Run::Trace(trace), TextKind::Answer, &said(&messages));
+        self.keep_text(Run::Trace(trace), TextKind::Answer, &said(&messages), SignalMeta::default());
     }
 }
 

@@ -163,13 +163,65 @@ fn an_export_has_all_that_is_the_persons_and_nothing_else() {
     assert!(engine.close(PATIENCE));
 }
 
+#[test]
+fn another_process_forgets_the_fingerprints_of_whom_it_did_not_erase_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (open(folder.path(), ""), open(folder.path(), ""));
+    let anna = one.session_hash(&SessionId::new("anna-session").unwrap());
+    let trace = decide(&other, "anna").trace;
+    let report = RunReport {
+        trace: Some(trace),
+        prompt: Some(PrivateText::from("write a haiku about the sea and the old lighthouse")),
+        ..RunReport::default()
+    };
+    other.send(other.run(Some(anna), &report).unwrap().facts).unwrap();
+    assert!(other.flush(PATIENCE));
+    // What repeats the request reads otherwise to whoever remembers it.
+    let message = "write a haiku about the sea and the old lighthouse";
+    let read = || other.verdict(Run::Session(anna), message, None).rejection;
+    let remembered = read();
+    let whose = Whose::User(one.user_hash("anna"));
+    assert!(one.erase(&whose).unwrap().held.fingerprints > 0);
+    let deadline = Instant::now() + PATIENCE;
+    while (read() - remembered).abs() < 1e-9 {
+        assert!(Instant::now() < deadline, "the other process remembers {remembered}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for engine in [one, other] {
+        assert!(engine.close(PATIENCE));
+    }
+}
+
+#[test]
+fn while_the_ledger_is_behind_nothing_is_erased_or_exported_and_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path(), "");
+    decide(&engine, "anna");
+    assert!(engine.flush(PATIENCE));
+    let whose = Whose::User(engine.user_hash("anna"));
+    let other = rusqlite::Connection::open(folder.path().join("ledger.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    decide(&engine, "anna");
+    let (erased, held, exported) = std::thread::scope(|scope| {
+        let erased = scope.spawn(|| engine.erase(&whose).unwrap_err());
+        let held = scope.spawn(|| engine.held(&whose).unwrap_err());
+        let exported = scope.spawn(|| engine.export(&whose, &mut |_| Ok(())).unwrap_err());
+        (erased.join().unwrap(), held.join().unwrap(), exported.join().unwrap())
+    });
+    assert!(matches!((&erased, &held), (StoreError::Behind, StoreError::Behind)), "{erased} {held}");
+    assert!(exported.to_string().contains("try again"), "{exported}");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(engine.erase(&whose).unwrap().held.decisions, 2);
+    assert!(engine.close(PATIENCE));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_text_is_kept_unless_the_operator_wants_it() {
     let folder = tempfile::tempdir().unwrap();
     let engine = open(folder.path(), "");
     let asked = ask(&engine, false).await;
     ask(&engine, true).await;
-    engine.keep_text(Run::Trace(asked.trace), TextKind::Reason, PROMPT);
+    engine.keep_text(Run::Trace(asked.trace), TextKind::Reason, PROMPT, SignalMeta::default());
     assert!(explained(&engine, asked.trace).texts.is_empty() && engine.close(PATIENCE));
     assert!(!files_hold(folder.path(), "Summarise") && !files_hold(folder.path(), "kalliope"));
 }
@@ -181,7 +233,7 @@ async fn texts_are_kept_as_they_came_or_without_what_names_people() {
         let engine = open(folder.path(), privacy);
         for stream in [false, true] {
             let asked = ask(&engine, stream).await;
-            engine.keep_text(Run::Trace(asked.trace), TextKind::Reason, "too short");
+            engine.keep_text(Run::Trace(asked.trace), TextKind::Reason, "too short", SignalMeta::default());
             let texts = explained(&engine, asked.trace).texts;
             let kinds: Vec<TextKind> = texts.iter().map(|text| text.kind).collect();
             assert_eq!(kinds, [TextKind::Prompt, TextKind::Answer, TextKind::Reason], "{stream}");

@@ -224,7 +224,11 @@ impl From<StoreError> for ApiError {
             return Self::internal(&error);
         }
         tracing::warn!(%error, "a request met a ledger out of reach");
-        let message = "the ledger is busy or out of reach; the server's log says why, and the request may be sent again";
+        let message = match error {
+            StoreError::Behind => error.to_string(),
+            _ => "the ledger is busy or out of reach; the server's log says why, and the request may be sent again"
+                .to_owned(),
+        };
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_slow", message).retry_after(SLOW_LEDGER)
     }
 }

@@ -56,7 +56,8 @@ fn of_user(engine: &Engine, user: &str) -> Result<Whose, ApiError> {
 async fn erase(engine: Engine, whose: Whose) -> Result<Response, ApiError> {
     let erase = move || engine.erase(&whose);
     let erased = tokio::task::spawn_blocking(erase).await.map_err(|error| ApiError::internal(&error))??;
-    Ok(Json(json!({ "erased": erased.held, "scrubbed": erased.scrubbed })).into_response())
+    let found = !erased.held.is_nothing();
+    Ok(Json(json!({ "found": found, "erased": erased.held, "scrubbed": erased.scrubbed })).into_response())
 }
 
 async fn export(engine: Engine, whose: Whose) -> Result<Response, ApiError> {

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use kalibr_engine::core::ids::{SessionId, SignalId};
 use kalibr_engine::signals::turn::{Probabilities, TurnLabel, Verdict};
-use kalibr_engine::{PrivateText, Run, RunReport, TextKind, TurnText};
+use kalibr_engine::{PrivateText, Run, RunReport, SignalMeta, TextKind, TurnText};
 use serde::Serialize;
 use serde_json::json;
 
@@ -18,7 +18,7 @@ use crate::error::ApiError;
 use crate::fields::{Fields, required};
 use crate::path::Id;
 use crate::signals::{self, PATIENCE, SignalBody};
-use crate::texts::{SIGNAL_TEXTS, texts};
+use crate::texts::{SIGNAL_TEXTS, came_with, texts};
 
 /// A run's own id is only hashed; the bound keeps a text from being one.
 const LONGEST_RUN_ID: usize = 200;
@@ -50,7 +50,7 @@ pub(crate) async fn run(
     body.none_left_but(&RUN_DROPPED)?;
     let run = app.engine.run(Some(app.engine.session_hash(&session)), &report)?;
     let receipts = app.engine.commit(run.facts, PATIENCE).await?;
-    texts.keep(&app.engine, Run::Trace(run.trace));
+    texts.keep(&app.engine, Run::Trace(run.trace), &SignalMeta::default());
     // The anchor is the last of them.
     let joined = receipts.last().is_some_and(|receipt| receipt.joined);
     Ok(Json(json!({ "trace_id": run.trace, "joined": joined, "known_path": run.known_path })).into_response())
@@ -100,8 +100,9 @@ pub(crate) async fn turn(
     let turn = app.engine.turn_after(run, text, meta).await;
     let mut answer = TurnBody::new(&turn.verdict, turn.asked);
     answer.signal_id = (answer.asserted || turn.asked).then_some(turn.id);
+    let said = came_with(turn.facts.first());
     let recorded = signals::record(&app.engine, turn.facts).await?;
-    app.engine.keep_text(run, TextKind::UserMessage, &message);
+    app.engine.keep_text(run, TextKind::UserMessage, &message, said);
     // Where nothing was asserted, nothing waits for what it speaks of.
     let status = recorded.first().map_or(StatusCode::OK, SignalBody::status);
     answer.joined = recorded.first().is_some_and(|recorded| recorded.joined);
@@ -123,8 +124,9 @@ pub(crate) async fn action(
         Some(edit) => app.engine.edited(run, &kind, edit, meta).await?,
         None => app.engine.action(run, &kind, None, meta)?,
     };
+    let said = came_with(Some(&fact));
     let recorded = signals::record_one(&app.engine, fact).await?;
-    texts.keep(&app.engine, run);
+    texts.keep(&app.engine, run, &said);
     Ok(recorded.into_response())
 }
 

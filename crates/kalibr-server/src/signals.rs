@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::error::ApiError;
 use crate::fields::{Fields, required};
 use crate::path::Id;
-use crate::texts::{SIGNAL_TEXTS, Texts, texts};
+use crate::texts::{SIGNAL_TEXTS, Texts, came_with, texts};
 
 /// How long a request waits for its signals to be committed and synced. Clients give up after 5 to 10 seconds, and
 /// should learn before that that sending again is safe.
@@ -63,8 +63,9 @@ impl IntoResponse for SignalBody {
 pub(crate) async fn create(State(app): State<App>, mut body: Fields) -> Result<Response, ApiError> {
     let Some(items) = body.list("signals")? else {
         let (fact, run, texts) = read(&app.engine, body).await?;
+        let said = came_with(Some(&fact));
         let recorded = record_one(&app.engine, fact).await?;
-        texts.keep(&app.engine, run);
+        texts.keep(&app.engine, run, &said);
         return Ok(recorded.into_response());
     };
     body.none_left_but(&[])?;
@@ -79,12 +80,15 @@ pub(crate) async fn create(State(app): State<App>, mut body: Fields) -> Result<R
         let fields =
             Fields::of(item).ok_or_else(|| ApiError::field(&place, format!("{place} is not an object")))?;
         let (fact, run, texts) = read(&app.engine, fields).await.map_err(|error| error.within(&place))?;
+        said.push((run, texts, came_with(Some(&fact))));
         facts.push(fact);
-        said.push((run, texts));
     }
     let results = record_all(&app.engine, facts).await?;
-    for (run, texts) in said {
-        texts.keep(&app.engine, run);
+    for ((run, texts, said), recorded) in said.into_iter().zip(&results) {
+        // Of one that was not taken, because another has its id, nothing is kept.
+        if !recorded.conflict {
+            texts.keep(&app.engine, run, &said);
+        }
     }
     Ok(Json(json!({ "results": results })).into_response())
 }

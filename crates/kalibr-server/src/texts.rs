@@ -1,6 +1,6 @@
 //! Texts that come with what is learned from. They are dropped unread, unless the operator keeps texts.
 
-use kalibr_engine::{Engine, Run, TextKind};
+use kalibr_engine::{Engine, Fact, Run, SignalMeta, TextKind};
 use serde_json::Value;
 
 use crate::fields::Fields;
@@ -33,11 +33,20 @@ pub(crate) fn texts(engine: &Engine, body: &mut Fields, fields: &[(&str, TextKin
     Texts(fields.iter().filter_map(text).collect())
 }
 
+/// What a text came with: the signal, or the message that is none.
+pub(crate) fn came_with(fact: Option<&Fact>) -> SignalMeta {
+    match fact {
+        Some(Fact::Signal(fact)) => SignalMeta { id: Some(fact.signal.id.clone()), at: Some(fact.signal.at) },
+        Some(Fact::Step(fact)) => SignalMeta { id: Some(fact.id.clone()), at: Some(fact.at) },
+        _ => SignalMeta::default(),
+    }
+}
+
 impl Texts {
-    /// Keeps them with this run.
-    pub(crate) fn keep(self, engine: &Engine, run: Run) {
+    /// Keeps them with this run; `said` is what they came with.
+    pub(crate) fn keep(self, engine: &Engine, run: Run, said: &SignalMeta) {
         for (kind, text) in self.0 {
-            engine.keep_text(run, kind, &text);
+            engine.keep_text(run, kind, &text, said.clone());
         }
     }
 }

@@ -55,6 +55,11 @@ pub enum StoreError {
         /// What the database said.
         source: rusqlite::Error,
     },
+    /// What was sent before is not in the ledger yet, so that an erasure would leave it, or an export would lack it.
+    #[error(
+        "the ledger is behind: what was sent before is not written yet, and nothing was erased or read; try again in a while"
+    )]
+    Behind,
     /// The writer has stopped: the process is closing.
     #[error("the ledger's writer has stopped; the engine was closed")]
     Closed,
@@ -63,6 +68,6 @@ pub enum StoreError {
 impl StoreError {
     /// Whether trying again later may help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        matches!(self, Self::Unavailable { .. } | Self::Behind)
     }
 }

@@ -250,8 +250,12 @@ pub struct TextFact {
     pub kind: TextKind,
     /// What it says, as it is to be kept.
     pub text: String,
-    /// What it speaks of; of a session, of its latest run at `at`.
+    /// What it speaks of; of a session, of its latest run at `event_at`.
     pub about: About,
+    /// The signal or message that it came with: withdrawing that takes the text back as well.
+    pub signal: Option<SignalId>,
+    /// When it was said.
+    pub event_at: Timestamp,
     /// When it came in.
     pub at: Timestamp,
     /// When it is to be forgotten.

@@ -164,6 +164,8 @@ pub enum Change {
     Count(CounterRow),
     /// A goal or its paths changed.
     Goal(GoalId),
+    /// Somebody's data was erased: what was remembered of runs may be of one that is gone.
+    Erased,
 }
 
 /// A piece of the learned state.

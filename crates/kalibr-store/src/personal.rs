@@ -39,6 +39,13 @@ pub struct Held {
     pub steps: u64,
 }
 
+impl Held {
+    /// Whether there is nothing.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl std::ops::AddAssign for Held {
     fn add_assign(&mut self, other: Self) {
         self.decisions += other.decisions;

@@ -5,7 +5,7 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use common::{accepted, attempt, counters, decision, erase, goal, session, signal, trace};
+use common::{accepted, attempt, counters, decision, erase, goal, last_change, session, signal, trace};
 use kalibr_core::evidence::{Source, Value};
 use kalibr_core::ids::{Bucket, Goal, KeyedHash, SignalId, Timestamp, TraceId};
 use kalibr_core::outcome::Reply;
@@ -41,8 +41,23 @@ fn said(n: u32, what: &str) -> Fact {
         kind: TextKind::Reason,
         text: what.to_owned(),
         about,
+        signal: None,
+        event_at: Timestamp(5),
         at: Timestamp(5),
         until: Timestamp(SECOND),
+    }))
+}
+
+/// A text of session 0 that came with a signal.
+fn came_with(id: &str, what: &str, said: i64, came: i64) -> Fact {
+    Fact::Text(Box::new(TextFact {
+        kind: TextKind::Reason,
+        text: what.to_owned(),
+        about: About::Session(session(0)),
+        signal: Some(SignalId::new(id).unwrap()),
+        event_at: Timestamp(said * SECOND),
+        at: Timestamp(came * SECOND),
+        until: Timestamp(90 * SECOND),
     }))
 }
 
@@ -277,6 +292,8 @@ fn texts_that_are_too_old_go_and_their_runs_stay() {
         kind: TextKind::Answer,
         text: "young".to_owned(),
         about: About::Trace(trace(0)),
+        signal: None,
+        event_at: Timestamp(0),
         at: Timestamp(0),
         until: Timestamp(9 * SECOND),
     };
@@ -296,13 +313,69 @@ fn a_text_of_a_session_is_of_the_run_that_it_followed_however_late_that_is_known
         kind: TextKind::UserMessage,
         text: "no".to_owned(),
         about: About::Session(session(0)),
-        at: Timestamp(2 * SECOND),
+        signal: None,
+        event_at: Timestamp(2 * SECOND),
+        at: Timestamp(3 * SECOND),
         until: Timestamp(9 * SECOND),
     };
     let facts = [Fact::Text(Box::new(text.clone())), Fact::Text(Box::new(text))];
     ledger.commit(&facts).unwrap();
     ledger.commit(&[decided(0, None, Some(0), 1)]).unwrap();
     assert_eq!(ledger.decision(trace(0)).unwrap().unwrap().texts.len(), 1);
+}
+
+#[test]
+fn a_text_is_of_the_run_that_it_was_said_of_though_it_comes_in_after_the_next() {
+    let (_folder, ledger) = open();
+    ledger.commit(&[decided(0, None, Some(0), 1), decided(1, None, Some(0), 5)]).unwrap();
+    let late = came_with("s", "too short", 2, 9);
+    ledger.commit(std::slice::from_ref(&late)).unwrap();
+    let again = ledger.commit(&[came_with("s", "too short", 7, 10)]).unwrap();
+    assert!(again.receipts[0].duplicate, "sent again, with the time of that try");
+    ledger.commit(&[decided(2, None, Some(0), 8)]).unwrap();
+    let texts = |n| ledger.decision(trace(n)).unwrap().unwrap().texts.len();
+    assert_eq!([texts(0), texts(1), texts(2)], [1, 0, 0]);
+}
+
+#[test]
+fn a_text_goes_with_the_signal_that_is_withdrawn_and_is_not_kept_after_that() {
+    let (folder, ledger) = open();
+    let what = "the words of a user who takes them back";
+    ledger.commit(&[decided(0, None, Some(0), 1), accepted("s", 0)]).unwrap();
+    ledger.commit(&[came_with("s", what, 2, 2), came_with("other", "stays", 2, 2)]).unwrap();
+    let withdrawal = Fact::Withdrawal(SignalId::new("s").unwrap(), Timestamp(3 * SECOND));
+    ledger.commit(&[withdrawal]).unwrap();
+    ledger.commit(&[came_with("s", what, 2, 4)]).unwrap();
+    let texts = ledger.decision(trace(0)).unwrap().unwrap().texts;
+    assert_eq!(texts.iter().map(|text| text.text.as_str()).collect::<Vec<_>>(), ["stays"]);
+    assert!(ledger.leftovers().unwrap().is_some(), "its copies are due");
+    assert!(ledger.scrub().unwrap());
+    let files = std::fs::read_dir(folder.path()).unwrap();
+    let bytes: Vec<u8> = files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+    assert!(!bytes.windows(what.len()).any(|window| window == what.as_bytes()));
+}
+
+#[test]
+fn thousands_of_things_that_speak_of_no_run_are_erased_in_steps_and_all_of_them() {
+    let (_folder, ledger) = open();
+    let steps: Vec<Fact> = (0..4_500).map(|n| step(&format!("t{n}"), 0, 1 + n % 50)).collect();
+    ledger.commit(&steps).unwrap();
+    let whose = Whose::Before(Timestamp(90 * SECOND));
+    let first = ledger.erase(&whose, Timestamp(0)).unwrap();
+    assert_eq!((first.held.steps, first.more), (2_000, true));
+    assert_eq!(erase(&ledger, &whose).steps, 2_500);
+}
+
+#[test]
+fn an_erasure_is_a_change_that_others_follow_and_one_that_finds_nothing_is_none() {
+    let (_folder, ledger) = open();
+    ledger.commit(&[decided(0, Some(1), None, 1), print(0, PrintOf::Prompt, 1)]).unwrap();
+    let before = last_change(&ledger);
+    erase(&ledger, &Whose::User(user(7)));
+    assert_eq!(last_change(&ledger), before);
+    erase(&ledger, &Whose::User(user(1)));
+    let Changes::Rows(_, changes) = ledger.changes(before).unwrap() else { panic!("dropped") };
+    assert!(changes.contains(&Change::Erased), "{changes:?}");
 }
 
 // Any history.
@@ -384,6 +457,8 @@ fn facts() -> impl Strategy<Value = Vec<Fact>> {
                     kind: TextKind::Reason,
                     text,
                     about,
+                    signal: None,
+                    event_at: at,
                     at,
                     until: at,
                 })));

@@ -93,6 +93,8 @@ fn crowd(ledger: &SqliteLedger, seed: u64) -> Vec<(KeyedHash, KeyedHash, Vec<Sai
                 kind: TextKind::Prompt,
                 text: text.clone(),
                 about: About::Trace(trace),
+                signal: None,
+                event_at: at,
                 at,
                 until: at,
             };

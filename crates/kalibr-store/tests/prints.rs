@@ -115,6 +115,28 @@ fn prints_whose_decision_never_comes_are_dropped_after_seven_days() {
 }
 
 #[test]
+fn thousands_of_prints_that_wait_in_vain_are_dropped_in_one_go_and_one_whose_decision_came_late_stays() {
+    let (folder, ledger) = open();
+    let goal = goal(&ledger).id;
+    let mut facts: Vec<Fact> = (2..5_002).map(|n| print(n, PrintOf::Prompt, b"p")).collect();
+    facts.extend([print(1, PrintOf::Prompt, b"p"), decided(goal, 1, 5)]);
+    ledger.commit(&facts).unwrap();
+    ledger.maintain(Timestamp(8 * 24 * 3_600_000_000)).unwrap();
+    let file = rusqlite::Connection::open(folder.path().join("ledger.db")).unwrap();
+    let left: i64 = file.query_row("SELECT count(*) FROM prints", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 1);
+    // Those that are to be dropped are found without a look at the others.
+    let plan: String = file
+        .query_row(
+            "EXPLAIN QUERY PLAN SELECT trace, attempt FROM prints WHERE waiting = 1 AND at < 9 LIMIT 9",
+            [],
+            |row| row.get(3),
+        )
+        .unwrap();
+    assert!(plan.contains("prints_waiting"), "{plan}");
+}
+
+#[test]
 fn a_print_shows_itself_to_no_log() {
     let shown = format!("{:?}", print(1, PrintOf::Prompt, &[211, 212, 213]));
     assert!(!shown.contains("211") && !shown.contains("213"), "{shown}");

@@ -204,3 +204,40 @@ fn a_message_whose_id_is_taken_by_another_is_a_conflict_and_changes_nothing() {
     let kept = SessionStep::Message { acceptance: 1, rejection: 200 };
     assert_eq!(steps, [(Timestamp(0), SessionStep::Run), (Timestamp(1), kept)]);
 }
+
+#[test]
+fn an_end_with_more_runs_after_it_than_are_looked_at_is_not_found_for_ever() {
+    let Opened { ledger, _folder, .. } = opened();
+    let end = StepFact { id: id("end"), session: session(0), read: None, at: Timestamp(2) };
+    ledger.commit(&[message("t", 1, (0, 1)), Fact::Step(end)]).unwrap();
+    let runs: Vec<Fact> = (1..1_200).map(|n| run(GoalId(1), n, 10 + i64::from(n))).collect();
+    ledger.commit(&runs).unwrap();
+    let trail = ledger.ended_sessions(None, 10).unwrap().remove(0);
+    assert!(trail.steps.iter().all(|(_, step)| *step == SessionStep::Run));
+    let through = Timestamp(trail.from.0 - 1);
+    let taken = EndedFact { trail, through, signs: Vec::new(), received_at: Timestamp(5_000) };
+    ledger.commit(&[Fact::Ended(Box::new(taken))]).unwrap();
+    assert_eq!(ledger.ended_sessions(None, 10).unwrap(), []);
+}
+
+#[test]
+fn a_message_that_asserts_something_under_a_taken_id_is_not_taken_by_halves() {
+    let Opened { ledger, _folder, .. } = opened();
+    ledger.commit(&[message("t", 1, (1, 2))]).unwrap();
+    let asserts = |name: &str, at: i64| {
+        let about = About::Session(session(0));
+        let signal = signal(name, about, Source::Turn, Value::Rejection, at);
+        [Fact::Signal(signal), message(name, at, (1, 250))]
+    };
+    let receipts = ledger.commit(&asserts("t", 2)).unwrap().receipts;
+    assert!(receipts.iter().all(|receipt| receipt.conflict), "{receipts:?}");
+    assert_eq!(said(&ledger, 0), []);
+    // The other way round: the id is that of a signal.
+    ledger.commit(&[accepted("u", 0)]).unwrap();
+    let receipts = ledger.commit(&asserts("u", 3)).unwrap().receipts;
+    assert!(receipts.iter().all(|receipt| receipt.conflict), "{receipts:?}");
+    let fresh = ledger.commit(&asserts("v", 4)).unwrap().receipts;
+    let again = ledger.commit(&asserts("v", 5)).unwrap().receipts;
+    assert!(fresh.iter().all(|receipt| !receipt.conflict && receipt.joined));
+    assert!(again.iter().all(|receipt| receipt.duplicate));
+}

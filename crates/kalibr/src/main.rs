@@ -85,9 +85,9 @@ enum Command {
     },
     /// Tell what another policy would have earned, from the log and its exact probabilities.
     Replay(replay::Arguments),
-    /// Erase what is somebody's: gone from the ledger, and from what was learned.
+    /// Erase what is somebody's: gone from the ledger, and from what was learned. Exits with 3 where nothing is stored.
     Erase(people::Erase),
-    /// Write all that is held of somebody, as lines of JSON: what `kalibr erase` would erase.
+    /// Write all that is held of somebody, as lines of JSON: what `kalibr erase` would erase. Exits with 3 where nothing is.
     Export(people::Export),
     /// Tell how a follow-up message reads: does it accept the answer before it, reject it, or just go on.
     Classify(classify::Arguments),

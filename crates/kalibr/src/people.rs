@@ -101,6 +101,21 @@ fn whose(
     }
 }
 
+/// What the program ends with where nothing is stored of whom it was asked: an id that was mistyped is no success.
+const NOTHING_STORED: u8 = 3;
+
+/// Says so, and of whom.
+fn nothing_stored(whose: &Whose) -> std::io::Result<ExitCode> {
+    let of = match whose {
+        Whose::Session(_) => "of this session",
+        Whose::User(_) => "of this user",
+        Whose::Tenant(_) => "of this tenant",
+        Whose::Before(_) => "from before this moment",
+    };
+    writeln!(std::io::stderr(), "nothing is stored {of}: check what was given, and KALIBR_HOME")?;
+    Ok(ExitCode::from(NOTHING_STORED))
+}
+
 const NO_LEDGER: &str = "there is no ledger in the data folder: check that KALIBR_HOME names the right one";
 
 /// Counts, asks, erases. Not agreeing is no success, so that a script can tell.
@@ -114,16 +129,26 @@ pub(crate) fn erase(engine: Option<&Engine>, asked: &Erase) -> anyhow::Result<Ex
 fn erase_on(engine: &Engine, asked: &Erase) -> anyhow::Result<ExitCode> {
     let whose = asked.whose.resolve(engine)?;
     if asked.dry_run {
-        say(engine.held(&whose)?, None, asked.json)?;
-        return Ok(ExitCode::SUCCESS);
+        let held = engine.held(&whose)?;
+        say(held, None, asked.json)?;
+        return Ok(if held.is_nothing() { nothing_stored(&whose)? } else { ExitCode::SUCCESS });
     }
-    if !asked.yes && !agreed(engine.held(&whose)?)? {
-        writeln!(std::io::stderr(), "nothing was erased")?;
-        return Ok(ExitCode::FAILURE);
+    if !asked.yes {
+        let held = engine.held(&whose)?;
+        if held.is_nothing() {
+            return Ok(nothing_stored(&whose)?);
+        }
+        if !agreed(held)? {
+            writeln!(std::io::stderr(), "nothing was erased")?;
+            return Ok(ExitCode::FAILURE);
+        }
     }
     let erased = engine.erase(&whose)?;
     let scrubbed = erased.scrubbed || engine.scrub()?;
     say(erased.held, Some(scrubbed), asked.json)?;
+    if erased.held.is_nothing() {
+        return Ok(nothing_stored(&whose)?);
+    }
     Ok(if scrubbed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -178,23 +203,28 @@ pub(crate) fn export(engine: Option<&Engine>, asked: &Export) -> anyhow::Result<
     let engine = engine.context(NO_LEDGER)?;
     let done = export_from(engine, asked);
     engine.close(PATIENCE);
-    done.map(|()| ExitCode::SUCCESS)
+    done
 }
 
-fn export_from(engine: &Engine, asked: &Export) -> anyhow::Result<()> {
+fn export_from(engine: &Engine, asked: &Export) -> anyhow::Result<ExitCode> {
     let Person { session, user, tenant } = &asked.whose;
     let whose = whose(engine, session.as_deref(), user.as_deref(), tenant.as_deref())?;
     let mut out: Box<dyn std::io::Write> = match &asked.output {
         None => Box::new(std::io::BufWriter::new(std::io::stdout().lock())),
         Some(file) => Box::new(std::io::BufWriter::new(private(file)?)),
     };
-    match engine.export(&whose, &mut |line| out.write_all(line.as_bytes())) {
+    let mut any = false;
+    let mut take = |line: &str| {
+        any = true;
+        out.write_all(line.as_bytes())
+    };
+    match engine.export(&whose, &mut take) {
         // Told as what it is, so that `kalibr export | head` is no failure.
         Err(ExportError::Io(error)) => return Err(error.into()),
         result => result?,
     }
     out.flush()?;
-    Ok(())
+    Ok(if any { ExitCode::SUCCESS } else { nothing_stored(&whose)? })
 }
 
 /// A new file that only its owner can read.

@@ -125,12 +125,14 @@ def erase(
 
     Returns:
         How many `decisions`, `attempts`, `signals`, `texts`, `fingerprints` of texts and `steps` of sessions; and
-        whether they are `scrubbed`, so that no file of the data folder holds a copy any more. Of a large ledger that
-        is done in the background, a while later.
+        whether they are `scrubbed`, so that no file of the data folder holds a copy any more. Of a ledger above 32 MB
+        that is done in the background, within the hour. All are 0 where nothing was stored of this session or user, as
+        when the id was mistyped: look at them.
 
     Raises:
         InvalidSignalError: not one of session, user and moment is given, or it cannot be one.
-        StoreError: the ledger cannot be written; a part may be gone, and erasing again finishes it.
+        StoreError: the ledger is behind what was sent, and nothing was erased; or it cannot be written; a part may be
+            gone, and erasing again finishes it.
 
     Example:
         print(kalibr.erase(user="anna", dry_run=True))

@@ -120,7 +120,14 @@ class Engine:
     def send(self, signal: Signal) -> bool: ...
     def keeps_text(self) -> bool: ...
     def keep_text(
-        self, kind: str, text: str, *, trace_id: str | None = None, session_id: str | None = None
+        self,
+        kind: str,
+        text: str,
+        *,
+        signal_id: str | None = None,
+        at: int | None = None,
+        trace_id: str | None = None,
+        session_id: str | None = None,
     ) -> None: ...
     def erase(
         self,

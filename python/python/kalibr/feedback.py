@@ -160,8 +160,9 @@ def user_rejected(
     def make() -> Signal:
         # `user_rejected(result)` means that run, and not the tracked one.
         about = _about(run if reason is None or isinstance(reason, str) else reason, trace_id, session_id)
-        _send.keep("reason", reason, about)
-        return Signal.typed("user_rejected", _send.moment(at), strength=strength, signal_id=signal_id, **about)
+        moment = _send.moment(at)
+        _send.keep("reason", reason, about, signal_id, moment)
+        return Signal.typed("user_rejected", moment, strength=strength, signal_id=signal_id, **about)
 
     return _send.quietly("user_rejected", make, strict)
 
@@ -309,9 +310,10 @@ def report_user_turn(
             raise InvalidSignalError("user_message is what the user wrote, a string")
         about = _about(run, trace_id, session_id)
         engine = _engine.opened()
+        moment = _send.moment(at)
         _, _, signal = Signal.turn(
             _send.readable(user_message),
-            _send.moment(at),
+            moment,
             prompt=_text(prompt),
             output=_text(output),
             keep=engine is None or engine.has_classifier(),
@@ -319,7 +321,7 @@ def report_user_turn(
             engine=engine,
             **about,
         )
-        _send.keep("user_message", user_message, about)
+        _send.keep("user_message", user_message, about, signal_id, moment)
         return signal
 
     return _send.quietly("report_user_turn", make, strict)

@@ -23,7 +23,7 @@ fn erased(decisions: u64, texts: u64) -> Value {
         "decisions": decisions, "attempts": decisions, "signals": decisions, "texts": texts,
         "fingerprints": 2 * decisions, "steps": 0
     });
-    json!({ "erased": counts, "scrubbed": true })
+    json!({ "found": decisions > 0, "erased": counts, "scrubbed": true })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,6 +83,31 @@ async fn texts_are_kept_shown_exported_and_erased_where_the_operator_keeps_them(
     assert_eq!(lines.iter().filter(|line| line["record"] == "text").count(), 4);
     let told = kalibr.client.delete("/v1/users/ann").await.ok(200);
     assert_eq!((&told["erased"]["texts"], &told["erased"]["signals"]), (&json!(4), &json!(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_is_of_the_run_that_it_was_said_of_and_goes_when_its_signal_or_message_is_withdrawn() {
+    let config = format!("{LAB}\n[privacy]\nkeep_text = \"full\"\n");
+    let kalibr = Kalibr::with_paths(&config, json!(["lab/one"])).await;
+    let first = asked(&kalibr, "s-1", "ann").await;
+    let between = jiff::Timestamp::now().to_string();
+    let second = asked(&kalibr, "s-1", "ann").await;
+    let said = json!({ "type": "user_rejected", "session_id": "s-1", "id": "late", "at": between, "reason": "too long" });
+    kalibr.client.post("/v1/signals", said.clone()).await.ok(200);
+    kalibr.client.post("/v1/signals", said).await.ok(200);
+    let turn = json!({ "user_message": "This is wrong.", "id": "turn", "at": between });
+    kalibr.client.post("/v1/sessions/s-1/turns", turn).await.ok(200);
+    kalibr.counted().await;
+    let texts = async |trace: &str| -> Vec<String> {
+        let texts = kalibr.decision(trace).await["texts"].clone();
+        texts.as_array().unwrap().iter().map(|text| text["text"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(texts(&first).await[2..], ["too short", "too long", "This is wrong."]);
+    assert_eq!(texts(&second).await[2..], ["too short"]);
+    for id in ["late", "turn"] {
+        kalibr.client.delete(&format!("/v1/signals/{id}")).await.ok(200);
+    }
+    assert_eq!(texts(&first).await[2..], ["too short"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -273,4 +273,8 @@ async fn a_message_or_an_end_whose_id_another_message_has_is_a_conflict() {
     kalibr.client.post("/v1/sessions/s-1/turns", first.clone()).await.ok(200);
     kalibr.client.post("/v1/sessions/s-2/turns", first).await.error(409, "signal_id_taken");
     kalibr.client.post("/v1/sessions/s-1/end", json!({ "id": "m-1" })).await.error(409, "signal_id_taken");
+    let asserts = json!({ "user_message": "No, that is wrong. It does not work at all.", "id": "m-1" });
+    kalibr.client.post("/v1/sessions/s-1/turns", asserts).await.error(409, "signal_id_taken");
+    let lines = kalibr.client.get("/v1/sessions/s-1/export").await.text().to_owned();
+    assert!(lines.contains("m-1") && !lines.contains("\"record\":\"signal\""), "{lines}");
 }

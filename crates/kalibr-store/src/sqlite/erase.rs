@@ -19,6 +19,8 @@ use crate::personal::{Erased, Held, Leftovers, Whose};
 
 /// Runs that are erased in one transaction: some tens of milliseconds, for which other writers wait.
 pub(super) const AT_ONCE: usize = 256;
+/// Rows of a kind that speak of no run, likewise. No counter depends on them, so they are quicker.
+const ALONE_AT_ONCE: usize = 2_000;
 
 /// Erases some of the runs.
 pub(super) fn runs(transaction: &Transaction<'_>, whose: &Whose, due: Timestamp) -> Result<Erased, Problem> {
@@ -55,21 +57,36 @@ pub(super) fn rest(
         }
     }
     batch.finish()?;
-    match whose {
-        Whose::Session(session) => held += session_alone(transaction, *session)?,
-        Whose::User(_) => {}
-        Whose::Tenant(name) if name != tenant => {}
-        Whose::Tenant(_) => held += alone_before(transaction, i64::MAX)?,
-        Whose::Before(moment) => held += alone_before(transaction, moment.0)?,
+    let mut more = orphans.len() == AT_ONCE;
+    let before = match whose {
+        Whose::Session(session) => {
+            held += session_alone(transaction, *session)?;
+            None
+        }
+        Whose::User(_) => None,
+        Whose::Tenant(name) => (name == tenant).then_some(i64::MAX),
+        Whose::Before(moment) => Some(moment.0),
+    };
+    if let Some(moment) = before {
+        let (alone, all) = alone_before(transaction, moment)?;
+        held += alone;
+        more |= !all;
     }
-    done(transaction, held, orphans.len() == AT_ONCE, due)
+    done(transaction, held, more, due)
 }
 
 fn done(transaction: &Transaction<'_>, held: Held, more: bool, due: Timestamp) -> Result<Erased, Problem> {
     if held != Held::default() {
         note_leftovers(transaction, due)?;
+        tell(transaction)?;
     }
     Ok(Erased { held, more, seq: read::last_change(transaction)? })
+}
+
+/// Other processes hear of it: what they remember of runs may be of one that is gone.
+fn tell(transaction: &Transaction<'_>) -> Result<(), Problem> {
+    transaction.prepare_cached("INSERT INTO changes (goal) VALUES (?1)")?.execute([read::ERASED])?;
+    Ok(())
 }
 
 /// Erases a run, whether its decision is there or not. Returns the sessions that have no run any more.
@@ -129,28 +146,39 @@ fn session_alone(transaction: &Transaction<'_>, session: KeyedHash) -> Result<He
     })
 }
 
-/// Erases what came in before a moment and speaks of no run.
-fn alone_before(transaction: &Transaction<'_>, moment: i64) -> Result<Held, Problem> {
-    transaction.execute(
-        "DELETE FROM withdrawals WHERE id IN
-         (SELECT id FROM signals WHERE pending = 1 AND trace IS NULL AND received_at < ?1)",
-        [moment],
+/// Erases some of what came in before a moment and speaks of no run. Returns it, and whether that was all.
+fn alone_before(transaction: &Transaction<'_>, moment: i64) -> Result<(Held, bool), Problem> {
+    let some = [moment, ALONE_AT_ONCE as i64];
+    let alone = "SELECT id FROM signals WHERE pending = 1 AND trace IS NULL AND received_at < ?1
+                 ORDER BY received_at, id LIMIT ?2";
+    transaction.execute(&format!("DELETE FROM withdrawals WHERE id IN ({alone})"), some)?;
+    let signals = transaction.execute(&format!("DELETE FROM signals WHERE id IN ({alone})"), some)?;
+    let withdrawals = transaction.execute(
+        "DELETE FROM withdrawals WHERE id IN (SELECT id FROM withdrawals AS w WHERE at < ?1
+         AND NOT EXISTS (SELECT 1 FROM signals AS s WHERE s.id = w.id) LIMIT ?2)",
+        some,
     )?;
-    let signals = transaction
-        .execute("DELETE FROM signals WHERE pending = 1 AND trace IS NULL AND received_at < ?1", [moment])?;
-    transaction.execute(
-        "DELETE FROM withdrawals WHERE at < ?1
-         AND NOT EXISTS (SELECT 1 FROM signals AS s WHERE s.id = withdrawals.id)",
-        [moment],
+    let texts = transaction.execute(
+        "DELETE FROM texts WHERE rowid IN (SELECT rowid FROM texts WHERE trace IS NULL AND at < ?1 LIMIT ?2)",
+        some,
     )?;
-    let texts = transaction.execute("DELETE FROM texts WHERE trace IS NULL AND at < ?1", [moment])?;
+    let old = "SELECT id FROM turns WHERE at < ?1 ORDER BY at, id LIMIT ?2";
     transaction.execute(
-        "UPDATE turns SET closed = 0 WHERE closed = 1 AND session IN (SELECT session FROM turns WHERE at < ?1)",
-        [moment],
+        &format!(
+            "UPDATE turns SET closed = 0
+             WHERE closed = 1 AND session IN (SELECT session FROM turns WHERE id IN ({old}))"
+        ),
+        some,
     )?;
-    session::forget_withdrawn(transaction, "at < ?1", [moment])?;
-    let steps = transaction.execute("DELETE FROM turns WHERE at < ?1", [moment])?;
-    Ok(Held { signals: signals as u64, texts: texts as u64, steps: steps as u64, ..Held::default() })
+    let withdrawn = session::forget_withdrawn(
+        transaction,
+        "id IN (SELECT id FROM withdrawn_steps WHERE at < ?1 ORDER BY at, id LIMIT ?2)",
+        some,
+    )?;
+    let steps = transaction.execute(&format!("DELETE FROM turns WHERE id IN ({old})"), some)?;
+    let all = [signals, withdrawals, texts, withdrawn, steps].into_iter().all(|rows| rows < ALONE_AT_ONCE);
+    let held = Held { signals: signals as u64, texts: texts as u64, steps: steps as u64, ..Held::default() };
+    Ok((held, all))
 }
 
 /// Erases the withdrawals of the signals whose `column` has this value.

@@ -35,7 +35,7 @@ use crate::ledger::{
 use crate::personal::{Erased, HeldPiece, Leftovers, Whose};
 
 /// Schema versions, oldest first: `user_version` counts how many of them a file has been through.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("schema.sql"),
     include_str!("safety.sql"),
     include_str!("prints.sql"),
@@ -43,6 +43,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("privacy.sql"),
     include_str!("withdrawn.sql"),
     include_str!("checks.sql"),
+    include_str!("people.sql"),
 ];
 
 /// The version since which the counters mean the same: what an older version counted is counted again.
@@ -53,6 +54,9 @@ const OVERWRITES: i64 = 5;
 
 /// How long one call waits for another process's transaction. The caller tries again after that.
 const BUSY: Duration = Duration::from_secs(1);
+
+/// A pause between two steps of maintenance, in which other processes get hold of the lock.
+const BREATH: Duration = Duration::from_millis(4);
 
 /// A signal that joined no decision is dropped after this many microseconds: 7 days.
 const UNJOINED_MICROS: i64 = 7 * 24 * 3_600_000_000;
@@ -362,7 +366,10 @@ impl Ledger for SqliteLedger {
     }
 
     fn maintain(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.write(|transaction| write::maintain(transaction, now))
+        while self.write(|transaction| write::maintain(transaction, now))? {
+            std::thread::sleep(BREATH);
+        }
+        Ok(())
     }
 
     fn erase(&self, whose: &Whose, due: Timestamp) -> Result<Erased, StoreError> {

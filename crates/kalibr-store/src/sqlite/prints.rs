@@ -16,15 +16,13 @@ pub(super) fn append(transaction: &Transaction<'_>, fact: &PrintFact) -> Result<
         PrintOf::Prompt => PROMPT,
         PrintOf::Answer(attempt) => i64::from(attempt),
     };
+    let joined = write::decided_at(transaction, fact.trace)?.is_some();
     let inserted = transaction
-        .prepare_cached("INSERT OR IGNORE INTO prints (trace, attempt, print, at) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![fact.trace.as_bytes(), of, fact.print, fact.at.0])?;
-    Ok(Receipt {
-        duplicate: inserted == 0,
-        joined: write::decided_at(transaction, fact.trace)?.is_some(),
-        trace: Some(fact.trace),
-        ..Receipt::default()
-    })
+        .prepare_cached(
+            "INSERT OR IGNORE INTO prints (trace, attempt, print, at, waiting) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![fact.trace.as_bytes(), of, fact.print, fact.at.0, !joined])?;
+    Ok(Receipt { duplicate: inserted == 0, joined, trace: Some(fact.trace), ..Receipt::default() })
 }
 
 /// The run that a signal of this moment speaks of, with its prints.
@@ -71,11 +69,11 @@ pub(super) fn all_of(connection: &Connection, trace: TraceId) -> Result<Vec<(Pri
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Drops prints whose decision never came.
-pub(super) fn maintain(transaction: &Transaction<'_>, too_old: i64) -> Result<(), Problem> {
-    transaction.execute(
-        "DELETE FROM prints WHERE at < ?1 AND NOT EXISTS (SELECT 1 FROM decisions AS d WHERE d.trace = prints.trace)",
-        [too_old],
-    )?;
-    Ok(())
+/// Drops some of the prints whose decision never came. Returns how many.
+pub(super) fn maintain(transaction: &Transaction<'_>, too_old: i64, most: i64) -> Result<usize, Problem> {
+    Ok(transaction.execute(
+        "DELETE FROM prints WHERE (trace, attempt) IN
+         (SELECT trace, attempt FROM prints WHERE waiting = 1 AND at < ?1 LIMIT ?2)",
+        [too_old, most],
+    )?)
 }

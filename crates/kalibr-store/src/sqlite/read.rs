@@ -168,6 +168,9 @@ fn goal_name(text: &str) -> Result<Goal, Problem> {
     Goal::new(text).map_err(|_| codec::damaged("a goal's name is malformed"))
 }
 
+/// In place of a goal's number in a change that says that somebody's data was erased. No goal has it.
+pub(super) const ERASED: i64 = 0;
+
 pub(super) fn changes(connection: &Connection, since: i64) -> Result<Changes, Problem> {
     let last = last_change(connection)?;
     if last < since {
@@ -187,6 +190,7 @@ pub(super) fn changes(connection: &Connection, since: i64) -> Result<Changes, Pr
         }
         seq = at;
         changes.push(match row.get_ref(5)? {
+            rusqlite::types::ValueRef::Null if row.get::<_, i64>(1)? == ERASED => Change::Erased,
             rusqlite::types::ValueRef::Null => Change::Goal(GoalId(row.get(1)?)),
             _ => Change::Count(codec::counter(row, 1)?),
         });

@@ -31,6 +31,14 @@ pub(super) fn append_step(batch: &Batch<'_>, fact: &StepFact) -> Result<Receipt,
     if withdrawn {
         return Ok(receipt);
     }
+    // Neither half of a message is taken whose signal's id another signal has.
+    let elsewhere = batch
+        .transaction
+        .prepare_cached("SELECT 1 FROM signals WHERE id = ?1 AND (source <> ?2 OR session IS NOT ?3)")?
+        .exists(params![fact.id.as_str(), Source::Turn as u8, fact.session.as_bytes()])?;
+    if elsewhere {
+        return Ok(Receipt { conflict: true, ..Receipt::default() });
+    }
     let inserted = batch
         .transaction
         .prepare_cached(
@@ -43,17 +51,22 @@ pub(super) fn append_step(batch: &Batch<'_>, fact: &StepFact) -> Result<Receipt,
             fact.read.map(|(acceptance, _)| acceptance),
             fact.read.map(|(_, rejection)| rejection),
         ])?;
-    if inserted == 0 && !is_known(batch.transaction, fact)? {
+    if inserted == 0 && is_taken(batch.transaction, fact)? {
         return Ok(Receipt { conflict: true, ..Receipt::default() });
     }
     Ok(Receipt { duplicate: inserted == 0, ..receipt })
 }
 
-/// Whether the step whose id is taken is this one, sent again, and not another that took the same id. As with signals, when
-/// it happened is not compared: a sender that gives no time sends another one with every try.
-fn is_known(transaction: &Transaction<'_>, fact: &StepFact) -> Result<bool, Problem> {
+/// Whether another step has this one's id. As with signals, when it happened is not compared: a sender that gives no time
+/// sends another one with every try.
+fn is_taken(transaction: &Transaction<'_>, fact: &StepFact) -> Result<bool, Problem> {
     let stored = steps(transaction, "id = ?1", [fact.id.as_str()])?;
-    Ok(stored.iter().any(|step| step.session == fact.session && step.read == fact.read))
+    Ok(stored.iter().any(|step| step.session != fact.session || step.read != fact.read))
+}
+
+/// Whether there is a step of this name.
+pub(super) fn has_step(transaction: &Transaction<'_>, id: &SignalId) -> Result<bool, Problem> {
+    Ok(transaction.prepare_cached("SELECT 1 FROM turns WHERE id = ?1")?.exists([id.as_str()])?)
 }
 
 /// A message was withdrawn: what the session said by it goes at once, the rest is found again.
@@ -96,8 +109,9 @@ pub(super) fn append_ended(batch: &mut Batch<'_>, fact: &EndedFact) -> Result<Re
     if trail(batch.transaction, session)? != fact.trail {
         return Ok(Receipt::default());
     }
-    let known = signs(batch.transaction, session)?;
     let from = fact.trail.from;
+    // Where all that it takes in is older than what was looked at, the signs of what was looked at stay.
+    let known = if fact.through < from { Vec::new() } else { signs(batch.transaction, session)? };
     let mut missing: Vec<SignalFact> = fact
         .signs
         .iter()
@@ -119,8 +133,10 @@ pub(super) fn append_ended(batch: &mut Batch<'_>, fact: &EndedFact) -> Result<Re
     }
     let closed = batch
         .transaction
-        .prepare_cached("UPDATE turns SET closed = 1 WHERE session = ?1 AND at <= ?2 AND closed = 0")?
-        .execute(params![session.as_bytes(), fact.through.0])?;
+        .prepare_cached(
+            "UPDATE turns SET closed = 1 WHERE session = ?1 AND (at <= ?2 OR at < ?3) AND closed = 0",
+        )?
+        .execute(params![session.as_bytes(), fact.through.0, from.0])?;
     Ok(Receipt { duplicate: closed == 0, joined: true, ..Receipt::default() })
 }
 
@@ -234,19 +250,20 @@ pub(super) fn delete_steps_of_run(transaction: &Transaction<'_>, trace: TraceId)
     Ok(transaction.prepare_cached(&sql)?.execute([trace.as_bytes()])? as u64)
 }
 
-/// Deletes the ids of withdrawn steps that meet a condition. They are no data that is counted.
+/// Deletes the ids of withdrawn steps that meet a condition. They are no data that is counted. Returns how many.
 pub(super) fn forget_withdrawn(
     transaction: &Transaction<'_>,
     which: &str,
     values: impl Params + Copy,
-) -> Result<(), Problem> {
+) -> Result<usize, Problem> {
     let ids = format!(
         "DELETE FROM withdrawals WHERE id IN (SELECT id FROM withdrawn_steps WHERE {which})
          AND NOT EXISTS (SELECT 1 FROM signals AS s WHERE s.id = withdrawals.id)"
     );
     transaction.prepare_cached(&ids)?.execute(values)?;
-    transaction.prepare_cached(&format!("DELETE FROM withdrawn_steps WHERE {which}"))?.execute(values)?;
-    Ok(())
+    let forgotten =
+        transaction.prepare_cached(&format!("DELETE FROM withdrawn_steps WHERE {which}"))?.execute(values)?;
+    Ok(forgotten)
 }
 
 fn in_sessions_of_run() -> String {
@@ -276,8 +293,17 @@ pub(super) fn steps(
     Ok(steps)
 }
 
-pub(super) fn maintain(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Problem> {
-    transaction.execute("DELETE FROM turns WHERE at < ?1", [now.0.saturating_sub(KEPT)])?;
-    transaction.execute("DELETE FROM withdrawn_steps WHERE at < ?1", [now.0.saturating_sub(KEPT)])?;
-    Ok(())
+/// Drops some of the steps that are too old, and of the ids of withdrawn ones. Returns the larger of the two numbers.
+pub(super) fn maintain(transaction: &Transaction<'_>, now: Timestamp, most: i64) -> Result<usize, Problem> {
+    let before = [now.0.saturating_sub(KEPT), most];
+    let steps = transaction.execute(
+        "DELETE FROM turns WHERE id IN (SELECT id FROM turns WHERE at < ?1 ORDER BY at, id LIMIT ?2)",
+        before,
+    )?;
+    let withdrawn = transaction.execute(
+        "DELETE FROM withdrawn_steps WHERE id IN
+         (SELECT id FROM withdrawn_steps WHERE at < ?1 ORDER BY at, id LIMIT ?2)",
+        before,
+    )?;
+    Ok(steps.max(withdrawn))
 }

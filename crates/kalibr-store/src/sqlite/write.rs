@@ -1,17 +1,23 @@
 //! Appending facts. Each says first which decisions it touches: see [`Batch`].
 
+use kalibr_core::evidence::Voice;
 use kalibr_core::ids::{KeyedHash, SignalId, Timestamp, TraceId};
 use kalibr_core::outcome::{FailureCategory, Reply};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::batch::Batch;
 use super::cap::Place;
-use super::{CHANGES_KEPT, Problem, UNJOINED_MICROS, codec, prints, read, session};
+use super::{CHANGES_KEPT, Problem, UNJOINED_MICROS, codec, erase, prints, read, session};
 use crate::facts::{
     About, AnchorFact, AttemptFact, CheckedFact, DecisionFact, DecisionKind, Fact, Receipt, SignalFact,
     TextFact,
 };
 use crate::ledger::Committed;
+
+/// Rows of a kind that are dropped in one transaction: some tens of milliseconds, for which other writers wait.
+const MAINTAINED: i64 = 2_000;
+/// Microseconds after which no file may hold a copy of a text that was withdrawn: a day.
+const LEFT_FOR: i64 = 24 * 3_600_000_000;
 
 pub(super) fn commit(transaction: &Transaction<'_>, facts: &[Fact]) -> Result<Committed, Problem> {
     let mut batch = Batch::new(transaction);
@@ -56,6 +62,10 @@ fn append_decision(batch: &mut Batch<'_>, decision: &DecisionFact) -> Result<Rec
         batch
             .transaction
             .prepare_cached("UPDATE signals SET pending = 0 WHERE trace = ?1 AND pending = 1")?
+            .execute([decision.trace.as_bytes()])?;
+        batch
+            .transaction
+            .prepare_cached("UPDATE prints SET waiting = 0 WHERE trace = ?1 AND waiting = 1")?
             .execute([decision.trace.as_bytes()])?;
         // The decision knows best when its run was: sessions that were anchored to it before go by that now.
         let sessions: Vec<[u8; 16]> = batch
@@ -166,6 +176,10 @@ pub(super) fn append_signal(batch: &mut Batch<'_>, fact: &SignalFact) -> Result<
     if let Some(receipt) = known_signal(batch.transaction, fact)? {
         return Ok(receipt);
     }
+    // What a message asserts comes before its step: a step that is there is another message's, which asserted nothing.
+    if signal.value.voice(signal.source) == Voice::Turn && session::has_step(batch.transaction, &signal.id)? {
+        return Ok(Receipt { conflict: true, ..Receipt::default() });
+    }
     let (trace, session) = match fact.about {
         About::Trace(trace) => (Some(trace), None),
         About::Session(session) => (run_at(batch.transaction, session, signal.at)?, Some(session)),
@@ -238,6 +252,11 @@ fn append_withdrawal(batch: &mut Batch<'_>, id: &SignalId, at: Timestamp) -> Res
         batch.touch(trace)?;
     }
     session::withdraw_step(batch, id)?;
+    let texts =
+        batch.transaction.prepare_cached("DELETE FROM texts WHERE signal = ?1")?.execute([id.as_str()])?;
+    if texts > 0 {
+        erase::note_leftovers(batch.transaction, Timestamp(at.0.saturating_add(LEFT_FOR)))?;
+    }
     let inserted = batch
         .transaction
         .prepare_cached("INSERT OR IGNORE INTO withdrawals (id, at) VALUES (?1, ?2)")?
@@ -272,16 +291,36 @@ fn append_anchor(batch: &mut Batch<'_>, fact: &AnchorFact) -> Result<Receipt, Pr
 fn append_text(transaction: &Transaction<'_>, fact: &TextFact) -> Result<Receipt, Problem> {
     let (trace, session) = match fact.about {
         About::Trace(trace) => (Some(trace), None),
-        About::Session(session) => (run_at(transaction, session, fact.at)?, Some(session)),
+        About::Session(session) => (run_at(transaction, session, fact.event_at)?, Some(session)),
     };
+    let signal = fact.signal.as_ref().map(SignalId::as_str);
+    // It is taken back with its signal, also where that was taken back before it came.
+    let withdrawn = transaction
+        .prepare_cached("SELECT 1 FROM withdrawals WHERE id = ?1")?
+        .exists([signal.unwrap_or_default()])?;
+    if withdrawn {
+        return Ok(Receipt { joined: trace.is_some(), trace, ..Receipt::default() });
+    }
     let ids = (trace.map(|trace| *trace.as_bytes()), session.map(|session| *session.as_bytes()));
-    // Who sends a signal again sends its text again.
+    // Who sends a signal again sends its text again, with another time if the sender gives none.
+    let same =
+        if signal.is_some() { "signal = ?7" } else { "signal IS NULL AND trace IS ?1 AND session IS ?2" };
     let inserted = transaction
-        .prepare_cached(
-            "INSERT INTO texts (trace, session, kind, text, at, until) SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE NOT EXISTS
-             (SELECT 1 FROM texts WHERE trace IS ?1 AND session IS ?2 AND kind = ?3 AND text = ?4)",
-        )?
-        .execute(params![ids.0, ids.1, fact.kind as u8, fact.text, fact.at.0, fact.until.0])?;
+        .prepare_cached(&format!(
+            "INSERT INTO texts (trace, session, kind, text, at, until, signal, event_at)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+             WHERE NOT EXISTS (SELECT 1 FROM texts WHERE {same} AND kind = ?3 AND text = ?4)"
+        ))?
+        .execute(params![
+            ids.0,
+            ids.1,
+            fact.kind as u8,
+            fact.text,
+            fact.at.0,
+            fact.until.0,
+            signal,
+            fact.event_at.0
+        ])?;
     Ok(Receipt { duplicate: inserted == 0, joined: trace.is_some(), trace, ..Receipt::default() })
 }
 
@@ -301,7 +340,7 @@ fn anchor(batch: &mut Batch<'_>, session: KeyedHash, trace: TraceId, at: Timesta
     batch
         .transaction
         .prepare_cached(
-            "UPDATE texts SET trace = (SELECT a.trace FROM anchors AS a WHERE a.session = ?1 AND a.at <= texts.at
+            "UPDATE texts SET trace = (SELECT a.trace FROM anchors AS a WHERE a.session = ?1 AND a.at <= texts.event_at
              ORDER BY a.at DESC, a.trace DESC LIMIT 1) WHERE session = ?1",
         )?
         .execute([session.as_bytes()])?;
@@ -356,17 +395,27 @@ pub(super) fn decided_at(
         .optional()?)
 }
 
-pub(super) fn maintain(transaction: &Transaction<'_>, now: Timestamp) -> Result<(), Problem> {
-    session::maintain(transaction, now)?;
+/// Drops some of what has outlived its use. Returns whether there may be more.
+pub(super) fn maintain(transaction: &Transaction<'_>, now: Timestamp) -> Result<bool, Problem> {
     let too_old = now.0 - UNJOINED_MICROS;
-    transaction.execute("DELETE FROM signals WHERE pending = 1 AND received_at < ?1", [too_old])?;
-    prints::maintain(transaction, too_old)?;
-    transaction.execute(
-        "DELETE FROM withdrawals WHERE at < ?1
-         AND NOT EXISTS (SELECT 1 FROM signals AS s WHERE s.id = withdrawals.id)",
-        [too_old],
-    )?;
-    transaction
-        .execute("DELETE FROM changes WHERE seq <= (SELECT max(seq) FROM changes) - ?1", [CHANGES_KEPT])?;
-    Ok(())
+    let dropped = [
+        session::maintain(transaction, now, MAINTAINED)?,
+        transaction.execute(
+            "DELETE FROM signals WHERE id IN
+             (SELECT id FROM signals WHERE pending = 1 AND received_at < ?1 LIMIT ?2)",
+            [too_old, MAINTAINED],
+        )?,
+        prints::maintain(transaction, too_old, MAINTAINED)?,
+        transaction.execute(
+            "DELETE FROM withdrawals WHERE id IN (SELECT id FROM withdrawals AS w WHERE at < ?1
+             AND NOT EXISTS (SELECT 1 FROM signals AS s WHERE s.id = w.id) LIMIT ?2)",
+            [too_old, MAINTAINED],
+        )?,
+        transaction.execute(
+            "DELETE FROM changes WHERE seq IN (SELECT seq FROM changes
+             WHERE seq <= (SELECT max(seq) FROM changes) - ?1 ORDER BY seq LIMIT ?2)",
+            [CHANGES_KEPT, MAINTAINED],
+        )?,
+    ];
+    Ok(dropped.into_iter().any(|rows| rows == MAINTAINED as usize))
 }
