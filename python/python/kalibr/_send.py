@@ -69,9 +69,7 @@ def readable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def keep(
-    kind: str, text: Any, about: dict[str, Any], signal_id: str | None = None, at: int | None = None
-) -> None:
+def keep(kind: str, text: Any, about: dict[str, Any], signal_id: str | None = None, at: int | None = None) -> None:
     """Keeps a text with the run that it is about, where the operator keeps texts (`[privacy] keep_text`); else, and
     before the engine of this process is opened, it goes nowhere. `signal_id` names the signal that it came with, and
     goes with when that is withdrawn; `at` is when it was said, in microseconds since 1970."""
